@@ -1,0 +1,40 @@
+# `make run` shows the system working on real market data; `make test` checks it. Both set up
+# what they need first. Only Python 3.11 or 3.12 is assumed.
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+
+.PHONY: run test setup lint unit clean
+.DELETE_ON_ERROR:
+
+run: setup
+	$(BIN)/vnpulse demo
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: setup
+	$(BIN)/python -m pytest tests/unit
+
+setup: .venv/.installed
+
+# uv makes the second environment a matter of seconds; a half-made one is made again from scratch.
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || \
+	  { echo "vnpulse needs Python 3.11 or 3.12; name one: make PYTHON=python3.11" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	  { echo "python -m venv failed; on Debian: apt-get install python3-venv" >&2; exit 2; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf .venv && $(PYTHON) -m venv .venv; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[embedded,dev]' || \
+	  { echo "the packages could not be installed (no network, or a damaged download); run make again" >&2; exit 1; }
+	@touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,115 @@
+"""The actors that analyze: one shard of an Analyzer each, GPU-scheduled where the settings say so."""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from vnpulse.analysis import AnalysisRequest
+from vnpulse.batches import BarBatch, NewsBatch
+from vnpulse.errors import AnalyzerUnavailable
+from vnpulse.messages import encode
+from vnpulse.sentiment.analyzer import SentimentAnalyzer
+from vnpulse.sentiment.models import load_model
+from vnpulse.settings import Settings
+from vnpulse.store.bars import BarStore
+from vnpulse.store.connection import connect
+from vnpulse.store.news import NewsStore
+from vnpulse.streaming.analyzer_pool import EncodedResult
+from vnpulse.technical.analyzer import TechnicalAnalyzer
+from vnpulse.topics import NEWS, PRICES
+
+
+class AnalyzerActor(ABC):
+    """Holds one shard of an analyzer.
+
+    State is soft: ``start`` rebuilds it from the store, and a batch that starts later than the
+    state knows is answered with the offset that is missing, so the consumer brings it again.
+    Until ``start`` has returned, calls raise AnalyzerUnavailable, which callers wait out. Calls
+    may come from several consumers at once; they take turns. ``health`` never waits for them.
+    """
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self._settings = settings
+        self._name = name
+        self._analyzer: TechnicalAnalyzer | SentimentAnalyzer | None = None
+        self._turn = threading.Lock()
+        self._warm_up_s = 0.0
+        self._busy_since_s = 0.0
+
+    def __repr__(self) -> str:
+        return self._name
+
+    @abstractmethod
+    def _make(self) -> TechnicalAnalyzer | SentimentAnalyzer:
+        """Return the analyzer, not yet started."""
+
+    def start(self) -> None:
+        """Load the state from the store; does nothing if that has been done."""
+        with self._turn:
+            if self._analyzer is None:
+                began = time.perf_counter()
+                analyzer = self._make()
+                analyzer.start()
+                self._warm_up_s = time.perf_counter() - began
+                self._analyzer = analyzer
+
+    def _started(self) -> Any:
+        if self._analyzer is None:
+            raise AnalyzerUnavailable(f"{self._name} is warming up")
+        return self._analyzer
+
+    def update(self, batches: Sequence[BarBatch] | Sequence[NewsBatch]) -> list[int]:
+        """Apply the batches; return, in order, the next offset expected of each one's partition."""
+        analyzer = self._started()
+        with self._turn:
+            self._busy_since_s = time.time()
+            try:
+                return [analyzer.update(batch) for batch in batches]
+            finally:
+                self._busy_since_s = 0.0
+
+    def analyze(self, requests: Sequence[AnalysisRequest]) -> list[EncodedResult]:
+        """Return the results for ``requests``, encoded here so that nobody unpacks them on the way."""
+        analyzer = self._started()
+        with self._turn:
+            self._busy_since_s = time.time()
+            try:
+                return [EncodedResult(r.symbol, encode(r)) for r in analyzer.analyze(requests)]
+            finally:
+                self._busy_since_s = 0.0
+
+    def health(self) -> dict[str, Any]:
+        """Return counters and times."""
+        analyzer = self._analyzer
+        return {
+            "pipeline": "analysis",
+            "alive": analyzer is not None,
+            "error": "",
+            "warm_up_s": round(self._warm_up_s, 3),
+            "busy_since_s": self._busy_since_s,
+            "symbols": analyzer.symbols() if analyzer is not None else 0,
+            "counts": dict(analyzer.counters()) if analyzer is not None else {},
+        }
+
+
+class TechnicalActor(AnalyzerActor):
+    """Bars and indicators."""
+
+    def _make(self) -> TechnicalAnalyzer:
+        settings = self._settings
+        store = BarStore(connect(settings.store))
+        return TechnicalAnalyzer(settings.technical, store, settings.kafka.topic(PRICES))
+
+
+class SentimentActor(AnalyzerActor):
+    """Articles and their tone."""
+
+    def _make(self) -> SentimentAnalyzer:
+        settings = self._settings
+        store = NewsStore(connect(settings.store))
+        model = load_model(settings.sentiment)
+        return SentimentAnalyzer(settings.sentiment, model, store, settings.kafka.topic(NEWS))

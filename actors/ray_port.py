@@ -1,0 +1,119 @@
+"""All that the supervisor asks of Ray, behind an interface small enough to fake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import GetTimeoutError, RayActorError, RayError
+
+
+@dataclass(frozen=True)
+class ActorSpec:
+    """An actor that should be running: a plain class, what to make it with, and its place in the order.
+
+    ``stage`` orders starting (ascending: what others call comes first) and ``drain_rank`` orders
+    stopping (ascending: who produces stops before who consumes that).
+    """
+
+    name: str
+    plain_class: type
+    arguments: tuple[Any, ...]
+    stage: int
+    drain_rank: int
+    num_cpus: float = 0.1
+    num_gpus: float = 0.0
+    max_concurrency: int = 4
+    shared: bool = False
+    """Shared actors may be used, and already have been made, by other drivers."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class ActorGone(Exception):
+    """The actor's process is dead, or the name is not known."""
+
+
+class NameTaken(Exception):
+    """An actor of this name is running already."""
+
+
+class ActorPort(Protocol):
+    """Creating, calling and ending actors. Handles and pending calls are opaque."""
+
+    def create(self, spec: ActorSpec) -> Any:
+        """Start the actor's process. Raises NameTaken."""
+
+    def find(self, name: str) -> Any:
+        """Return the running actor of this name. Raises ActorGone."""
+
+    def call(self, handle: Any, method: str, *arguments: Any) -> Any:
+        """Call a method; return the pending call at once."""
+
+    def is_done(self, pending: Any) -> bool:
+        """Say, without waiting, whether a pending call has an answer or an error."""
+
+    def answer(self, pending: Any, timeout_s: float) -> Any:
+        """Return the answer, waiting for it. Raises TimeoutError, ActorGone, or the method's own error."""
+
+    def kill(self, handle: Any) -> None:
+        """End the actor's process at once, without clean-up. Harmless if it is dead already."""
+
+
+class RayPort:
+    """The real thing. Actors live in ``namespace`` and die with this driver."""
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+
+    def create(self, spec: ActorSpec) -> ActorHandle:
+        """Start the actor's process. Raises NameTaken."""
+        # max_restarts=0: the supervisor replaces what died. Ray's own restart would rerun the
+        # constructor behind its back and leave an actor that nobody has started.
+        options: dict[str, Any] = {
+            "name": spec.name,
+            "namespace": self._namespace,
+            "num_cpus": spec.num_cpus,
+            "num_gpus": spec.num_gpus,
+            "max_concurrency": spec.max_concurrency,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+        }
+        try:
+            remote_class: Any = ray.remote(spec.plain_class)
+            return remote_class.options(**options).remote(*spec.arguments)
+        except ValueError as error:
+            raise NameTaken(spec.name) from error
+
+    def find(self, name: str) -> ActorHandle:
+        """Return the running actor of this name. Raises ActorGone."""
+        try:
+            return ray.get_actor(name, namespace=self._namespace)
+        except ValueError as error:
+            raise ActorGone(name) from error
+
+    def call(self, handle: ActorHandle, method: str, *arguments: Any) -> ray.ObjectRef:
+        """Call a method; return the pending call at once."""
+        return getattr(handle, method).remote(*arguments)
+
+    def is_done(self, pending: ray.ObjectRef) -> bool:
+        """Say, without waiting, whether a pending call has an answer or an error."""
+        ready, _ = ray.wait([pending], timeout=0)
+        return bool(ready)
+
+    def answer(self, pending: ray.ObjectRef, timeout_s: float) -> Any:
+        """Return the answer, waiting for it. Raises TimeoutError, ActorGone, or the method's own error."""
+        try:
+            return ray.get(pending, timeout=timeout_s)
+        except GetTimeoutError as error:
+            raise TimeoutError(str(error)) from error
+        except RayActorError as error:
+            raise ActorGone(str(error).splitlines()[0]) from error
+
+    def kill(self, handle: ActorHandle) -> None:
+        """End the actor's process at once, without clean-up. Harmless if it is dead already."""
+        with suppress(RayError):  # it was dead
+            ray.kill(handle, no_restart=True)

@@ -1,0 +1,1 @@
+"""Wiring: one module a consumer group, and the entry points that ``ray job submit`` runs."""

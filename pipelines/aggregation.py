@@ -1,0 +1,47 @@
+"""Aggregation: analysis_results become alerts.
+
+Runs alone with ``python -m pipelines.aggregation --config FILE``.
+"""
+
+from __future__ import annotations
+
+from actors.ray_port import ActorSpec
+from pipelines.runtime import main
+from pipelines.wiring import Cluster, consumer_actors, make_dead_letters, make_producer
+from vnpulse.aggregation.aggregator import Aggregator
+from vnpulse.aggregation.rules import load_rules
+from vnpulse.market import load_market
+from vnpulse.sentiment.symbols import SymbolFinder
+from vnpulse.settings import Settings
+from vnpulse.store.alerts import AlertStore
+from vnpulse.store.connection import connect
+from vnpulse.streaming.aggregation import ResultHandler
+from vnpulse.topics import ALERTS, RESULTS
+
+
+def make_handler(settings: Settings, name: str) -> ResultHandler:
+    """Connect a ResultHandler; runs inside the consuming actor."""
+    producer = make_producer(settings, name)
+    companies = SymbolFinder.load(settings.sentiment.companies).companies
+    aggregator = Aggregator(
+        load_rules(settings.aggregation.rules),
+        load_market(settings.aggregation.market),
+        {symbol: company.exchange for symbol, company in companies.items()},
+    )
+    return ResultHandler(
+        aggregator=aggregator,
+        store=AlertStore(connect(settings.store)),
+        producer=producer,
+        dead_letters=make_dead_letters(producer, name),
+        alert_topic=settings.kafka.topic(ALERTS),
+    )
+
+
+def actors(cluster: Cluster) -> list[ActorSpec]:
+    """Return the actors of this pipeline."""
+    placement = cluster.settings.placement.aggregation
+    return consumer_actors(cluster, "aggregation", RESULTS, placement, make_handler)
+
+
+if __name__ == "__main__":
+    main("aggregation")

@@ -1,0 +1,139 @@
+"""What every pipeline needs to describe its actors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from actors.analyzer_pool import SentimentPool, TechnicalPool, shard_name
+from actors.analyzers import SentimentActor, TechnicalActor
+from actors.partition_consumer import ConsumerSpec, PartitionConsumer
+from actors.ray_port import ActorSpec
+from vnpulse.errors import UserError
+from vnpulse.kafka.admin import KafkaAdmin
+from vnpulse.kafka.connection import require_codecs
+from vnpulse.kafka.dead_letters import DeadLetters
+from vnpulse.kafka.producer import StockKafkaProducer
+from vnpulse.settings import AnalyzerPlacement, ConsumerPlacement, Settings
+from vnpulse.streaming.loop import Handler
+from vnpulse.topics import CONSUMED, PRICES, TopicSpec, dead_letter_topic, load_topics
+
+ANALYZER_STAGE, CONSUMER_STAGE = 0, 1
+
+DRAIN_ORDER = ("storage", "analysis", "aggregation", "notification", "analyzer")
+"""Who produces stops before who consumes that, so a stop leaves as little in between as it can."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The topics as they are on the broker: partition counts by name (without prefix)."""
+
+    settings: Settings
+    partitions: dict[str, int]
+
+    @cached_property
+    def raw_partitions(self) -> int:
+        """Partitions of stock_prices_raw."""
+        return self.partitions[PRICES]
+
+
+def look_at(settings: Settings) -> Cluster:
+    """Read the topics from the broker. Raises UserError if one that pipelines need is missing."""
+    specs = load_topics()
+    require_codecs({spec.compression for spec in specs.values()})
+    needed = [name for topic in CONSUMED for name in (topic, dead_letter_topic(topic))]
+    with KafkaAdmin(settings.kafka) as admin:
+        states = admin.topics(settings.kafka.topic(name) for name in needed)
+    missing = [settings.kafka.topic(name) for name in needed if settings.kafka.topic(name) not in states]
+    if missing:
+        raise UserError(f"topics are missing: {', '.join(missing)}; run: vnpulse topics apply")
+    return Cluster(settings, {name: states[settings.kafka.topic(name)].partitions for name in needed})
+
+
+def make_producer(settings: Settings, client_id: str) -> StockKafkaProducer:
+    """Return a producer that knows each topic's compression."""
+    specs: dict[str, TopicSpec] = load_topics()
+    return StockKafkaProducer(settings.kafka, specs, client_id)
+
+
+def make_dead_letters(producer: StockKafkaProducer, component: str) -> DeadLetters:
+    """Return the way to the dead-letter topics for ``component``."""
+    return DeadLetters(producer, component)
+
+
+def consumer_actors(
+    cluster: Cluster,
+    pipeline: str,
+    topic: str,
+    placement: ConsumerPlacement,
+    make_handler: Callable[[Settings, str], Handler],
+) -> list[ActorSpec]:
+    """Spread the partitions of ``topic`` over ``placement.hosts`` actors.
+
+    An actor is named after its pipeline, topic and partitions ("storage/stock_prices_raw/0-4"),
+    which is also how the Ray dashboard shows it.
+    """
+    settings = cluster.settings
+    count = cluster.partitions[topic]
+    hosts = min(placement.hosts, count)
+    specs = []
+    for host in range(hosts):
+        first, last = count * host // hosts, count * (host + 1) // hosts - 1
+        span = str(first) if first == last else f"{first}-{last}"
+        spec = ConsumerSpec(
+            name=f"{pipeline}/{settings.kafka.topic(topic)}/{span}",
+            pipeline=pipeline,
+            topic=settings.kafka.topic(topic),
+            partitions=tuple(range(first, last + 1)),
+            group=settings.kafka.group(CONSUMED[topic]),
+            make_handler=make_handler,
+        )
+        specs.append(
+            ActorSpec(
+                name=spec.name,
+                plain_class=PartitionConsumer,
+                arguments=(spec, settings),
+                stage=CONSUMER_STAGE,
+                drain_rank=DRAIN_ORDER.index(pipeline),
+                num_cpus=placement.num_cpus,
+            )
+        )
+    return specs
+
+
+def _analyzer_actors(
+    settings: Settings, kind: str, plain: type, placement: AnalyzerPlacement
+) -> list[ActorSpec]:
+    return [
+        ActorSpec(
+            name=shard_name(kind, shard),
+            plain_class=plain,
+            arguments=(settings, shard_name(kind, shard)),
+            stage=ANALYZER_STAGE,
+            drain_rank=DRAIN_ORDER.index("analyzer"),
+            num_cpus=placement.num_cpus,
+            num_gpus=placement.num_gpus,
+            shared=True,
+        )
+        for shard in range(placement.shards)
+    ]
+
+
+def analyzer_actors(settings: Settings) -> list[ActorSpec]:
+    """Return the analyzers. Storage feeds them and analysis asks them, so either pipeline makes them."""
+    placement = settings.placement
+    return [
+        *_analyzer_actors(settings, "technical", TechnicalActor, placement.technical),
+        *_analyzer_actors(settings, "sentiment", SentimentActor, placement.sentiment),
+    ]
+
+
+def technical_pool(settings: Settings, raw_partitions: int) -> TechnicalPool:
+    """Return the way to the technical shards."""
+    return TechnicalPool(settings.placement.technical.shards, settings.ray.namespace, raw_partitions)
+
+
+def sentiment_pool(settings: Settings) -> SentimentPool:
+    """Return the way to the sentiment shards."""
+    return SentimentPool(settings.placement.sentiment.shards, settings.ray.namespace)

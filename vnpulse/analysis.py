@@ -1,0 +1,77 @@
+"""The Analyzer contract: what an analysis must offer to take part.
+
+``update`` is cheap and keeps state; ``analyze`` is what a trigger asks for. Technical and
+sentiment analysis are two implementations; a third is a class and a line of configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from vnpulse.batches import BarBatch
+from vnpulse.messages import AnalysisResult, AnalysisType, NewsItem, OffsetRange
+
+
+class AnalysisRequest(msgspec.Struct, frozen=True):
+    """Coalesced triggers of one symbol.
+
+    With ``sources`` the analyzer answers with one result for each closed bar (or article) in
+    these stretches of the log, so what comes out depends on the log and not on how triggers
+    happened to be batched. Without, it answers with one result for the latest state, whose id
+    derives from ``request_id``.
+    """
+
+    symbol: str
+    request_id: str
+    sources: tuple[OffsetRange, ...] = ()
+
+
+class Analyzer(Protocol):
+    """Keeps state per symbol from raw batches and answers requests from it.
+
+    State is soft: after a restart ``start`` rebuilds it from the store up to the offset that the
+    store has seen, and the log brings the rest. Both calls are idempotent: a batch that was
+    already applied changes nothing, and a request asked twice gives results with the same ids.
+    """
+
+    analysis_type: AnalysisType
+
+    def start(self) -> None:
+        """Load state from the store. Must be called before anything else; may be called again."""
+
+    def update(self, batch: Any) -> int:
+        """Apply ``batch`` and return the next offset expected of its partition.
+
+        A batch that starts later than expected is not applied; the caller seeks back to the
+        returned offset. Offsets below the expected one are ignored.
+        """
+
+    def analyze(self, requests: Sequence[AnalysisRequest]) -> list[AnalysisResult]:
+        """Return the results for ``requests``, in order of symbol and event time."""
+
+
+class BarHistory(Protocol):
+    """Where an analyzer of bars reads its warm-up from."""
+
+    def latest_bars(self, intervals: Sequence[str], count: int) -> Iterator[BarBatch]:
+        """Yield the last ``count`` stored bars of each series, time ascending within a series.
+
+        ``offsets`` are those of the raw records, -1 for bars that did not come through Kafka.
+        A batch holds bars of one raw partition (``topic`` "" and ``partition`` -1 for the latter).
+        """
+
+    def stored_through(self, topic: str) -> dict[int, int]:
+        """Return, by partition, the next raw offset that has not been stored yet."""
+
+
+class NewsHistory(Protocol):
+    """Where an analyzer of articles reads its warm-up from."""
+
+    def recent_news(self, since_ms: int) -> Iterator[tuple[NewsItem, tuple[str, ...], int, int, int]]:
+        """Yield (article, symbols, partition, offset, append_ms) published since, oldest first."""
+
+    def stored_through(self, topic: str) -> dict[int, int]:
+        """Return, by partition, the next raw offset that has not been stored yet."""

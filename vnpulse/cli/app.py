@@ -1,0 +1,46 @@
+"""All commands, each from the module of its subject."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vnpulse import __version__
+from vnpulse.cli import alerts, dead_letters, demo, health, publish, stack, topics
+
+app = typer.Typer(
+    name="vnpulse",
+    help="Watches the Vietnamese stock market and sends alerts that explain themselves.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vnpulse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave."),
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("demo")(demo.demo)
+app.command("up")(stack.up)
+app.command("down")(stack.down)
+app.command("health")(health.health)
+app.command("lag")(health.lag)
+app.add_typer(topics.app, name="topics")
+app.add_typer(publish.app, name="publish")
+app.command("trigger")(publish.trigger)
+app.add_typer(alerts.app, name="alerts")
+app.add_typer(dead_letters.app, name="dlq")

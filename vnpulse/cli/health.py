@@ -1,0 +1,132 @@
+"""``vnpulse health`` and ``vnpulse lag``."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from vnpulse.cli.options import DEFAULT, ConfigOption, JsonOption, out, running_settings
+from vnpulse.errors import VnpulseError
+from vnpulse.kafka.admin import round_trip
+from vnpulse.kafka.lags import LagReader
+from vnpulse.settings import Settings
+from vnpulse.store.connection import connect
+from vnpulse.store.status import StatusStore
+
+STATUS_STALE_S = 10.0
+"""The supervisor writes every second; ten without a word means that it is gone or hangs."""
+
+RAY_TIMEOUT_S = 5.0
+PIPELINES = ("storage", "analysis", "aggregation", "notification")
+
+
+def health(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
+    """Check the broker (a round trip), the store, Ray and each pipeline; exit code 0 if all are well."""
+    settings = running_settings(config)
+    checks = {
+        "kafka": _check(lambda: _kafka(settings)),
+        "store": _check(lambda: StatusStore(connect(settings.store)).ping()),
+        "ray": _check(lambda: _ray(settings)),
+        **_pipelines(settings),
+    }
+    if as_json:
+        rows = {name: {"ok": ok, "detail": detail} for name, (ok, detail) in checks.items()}
+        out.print_json(json.dumps({"ok": all(ok for ok, _ in checks.values()), "checks": rows}))
+    else:
+        for name, (ok, detail) in checks.items():
+            mark = "[green]ok  [/green]" if ok else "[red]FAIL[/red]"
+            out.print(f"{mark} {name:<13}", end="")
+            out.print(detail, markup=False, soft_wrap=True)
+    if not all(ok for ok, _ in checks.values()):
+        raise typer.Exit(1)
+
+
+def _check(check: Callable[[], str]) -> tuple[bool, str]:
+    try:
+        return True, check()
+    except VnpulseError as error:
+        return False, str(error)
+
+
+def _kafka(settings: Settings) -> str:
+    trip = round_trip(settings.kafka)
+    return f"produce {trip.produce_ms:.0f} ms, consume {trip.consume_ms:.0f} ms"
+
+
+def _ray(settings: Settings) -> str:
+    url = settings.ray.dashboard_url
+    if url is None:
+        return "not checked: ray.dashboard_url is not configured"
+    try:
+        with urllib.request.urlopen(f"{url}/api/version", timeout=RAY_TIMEOUT_S) as answer:
+            version = json.load(answer).get("ray_version", "?")
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        raise VnpulseError(f"the dashboard at {url} does not answer: {error}") from None
+    return f"Ray {version}, dashboard {url}"
+
+
+def _pipelines(settings: Settings) -> dict[str, tuple[bool, str]]:
+    try:
+        rows = StatusStore(connect(settings.store)).read()
+    except VnpulseError as error:
+        return dict.fromkeys(PIPELINES, (False, f"unknown: {error}"))
+    return {name: _pipeline(name, rows) for name in PIPELINES}
+
+
+def _pipeline(name: str, rows: list[dict[str, Any]]) -> tuple[bool, str]:
+    now_s = time.time()
+    mine = [row for row in rows if str(row["name"]).startswith(f"{name}/")]
+    if not mine:
+        return False, "not running; start it with `vnpulse up`"
+    troubles = []
+    for row in mine:
+        age_s = now_s - row["updated_s"]
+        if age_s > STATUS_STALE_S:
+            troubles.append(f"{row['name']}: nothing heard for {age_s:.0f} s")
+        elif row["status"] != "running":
+            troubles.append(f"{row['name']}: {row['status']} {row['error']}".rstrip())
+    if troubles:
+        return False, "; ".join(troubles)
+    records = sum(row.get("records", 0) for row in mine)
+    restarts = sum(row["restarts"] for row in mine)
+    return True, f"{len(mine)} actor(s), {records} records, {restarts} restarts"
+
+
+def lag(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
+    """Show how far each consumer group is behind."""
+    with LagReader(running_settings(config).kafka) as reader:
+        rows = reader.read()
+    if as_json:
+        listed = [
+            {
+                "group": r.group,
+                "topic": r.topic,
+                "partition": r.partition,
+                "committed": r.committed,
+                "end": r.end,
+                "lag": r.lag,
+            }
+            for r in rows
+        ]
+        out.print_json(json.dumps(listed))
+        return
+    table = Table("group", "topic", "partitions", "records", "lag", "largest")
+    for topic in dict.fromkeys(row.topic for row in rows):
+        mine = [row for row in rows if row.topic == topic]
+        worst = max(mine, key=lambda row: row.lag)
+        table.add_row(
+            mine[0].group,
+            topic,
+            str(len(mine)),
+            str(sum(r.end - r.begin for r in mine)),
+            str(sum(r.lag for r in mine)),
+            f"{worst.lag} on {worst.partition}" if worst.lag else "",
+        )
+    out.print(table)

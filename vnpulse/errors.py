@@ -1,0 +1,57 @@
+"""Every error that vnpulse raises on purpose.
+
+::
+
+    VnpulseError
+    ├── UserError                a mistake of the person at the keyboard: one line, exit code 2
+    │   ├── SettingsError        a configuration file or environment variable is wrong
+    │   └── InputFileError       a file given to a command cannot be used
+    ├── StoreUnavailable         the document store does not answer (retriable)
+    ├── BrokerUnavailable        no Kafka broker answers (retriable)
+    ├── AnalyzerUnavailable      an analyzer actor is away or restarting (retriable)
+    ├── KafkaRefused             the broker said no (vnpulse.kafka.connection)
+    ├── StoreRefused             the store said no (vnpulse.store.connection)
+    └── EmbeddedStackError       the embedded stack (vnpulse.embedded.errors draws its own tree)
+
+``retriable`` belongs to the class, so retry code asks the type and never parses a message.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class VnpulseError(Exception):
+    """Base class; ``str(error)`` is one line fit for a terminal."""
+
+    retriable: ClassVar[bool] = False
+
+
+class UserError(VnpulseError):
+    """What the user asked for cannot be done as asked."""
+
+
+class SettingsError(UserError):
+    """A setting is unknown, mistyped or out of range."""
+
+
+class InputFileError(UserError):
+    """A data file is missing, unreadable or lacks columns."""
+
+
+class StoreUnavailable(VnpulseError):
+    """The document store cannot be reached or refused a write for now."""
+
+    retriable = True
+
+
+class BrokerUnavailable(VnpulseError):
+    """No Kafka broker answered within the deadline."""
+
+    retriable = True
+
+
+class AnalyzerUnavailable(VnpulseError):
+    """An analyzer actor did not answer; it is restarting or its node is gone."""
+
+    retriable = True

@@ -1,0 +1,38 @@
+"""How the numeric kernels are compiled: numba with one set of options, visible to the type checker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def compiled(function: _Function) -> _Function:
+    """Compile ``function`` for the types of its first call (or inside the kernel that calls it).
+
+    Division by zero gives inf or NaN as in numpy, and never raises. Machine code is cached on
+    disk; an installation on a read-only file system sets ``NUMBA_CACHE_DIR``.
+    """
+    return cast(_Function, numba.njit(cache=True, error_model="numpy")(function))
+
+
+def compiled_within(function: _Function) -> _Function:
+    """Compile ``function`` as a part of the kernel that calls it, without a cache of its own.
+
+    For functions that call compiled functions of other modules: numba's cache would not notice
+    that those changed.
+    """
+    return cast(_Function, numba.njit(error_model="numpy")(function))
+
+
+def compiled_for(signature: Any) -> Callable[[_Function], _Function]:
+    """Compile for one explicit ``signature``, when the module is imported, and release the GIL in it."""
+
+    def compile_now(function: _Function) -> _Function:
+        jitted = numba.njit(signature, cache=True, error_model="numpy", nogil=True)(function)
+        return cast(_Function, jitted)
+
+    return compile_now

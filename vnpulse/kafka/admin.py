@@ -1,0 +1,190 @@
+"""Topics, offsets and lag, through Kafka's Admin API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
+from kafka.errors import GroupIdNotFoundError, TopicAlreadyExistsError
+from kafka.structs import TopicPartition
+
+from vnpulse.errors import BrokerUnavailable
+from vnpulse.kafka.connection import client_options, translated
+from vnpulse.kafka.consumer import AssignedConsumer
+from vnpulse.settings import KafkaSettings
+from vnpulse.topics import TopicChange, TopicSpec, TopicState
+
+HEALTH_TOPIC = "health-check"
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLag:
+    """How far a group is behind on one partition. ``committed`` is None before the first commit."""
+
+    group: str
+    topic: str
+    partition: int
+    begin: int
+    end: int
+    committed: int | None
+
+    @property
+    def lag(self) -> int:
+        """Records that the broker still has and the group has not committed."""
+        return self.end - max(self.committed or 0, self.begin)
+
+
+class KafkaAdmin:
+    """Administrative calls. Context manager; raises BrokerUnavailable or KafkaRefused."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        with translated(settings, "administer"):
+            self._client = KafkaAdminClient(**client_options(settings, "vnpulse-admin"))
+
+    def __enter__(self) -> KafkaAdmin:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._client.close()
+
+    def broker_count(self) -> int:
+        """Return the number of brokers that are up."""
+        with translated(self._settings, "describe the cluster"):
+            return len(self._client.describe_cluster()["brokers"])
+
+    def topics(self, names: Iterable[str]) -> dict[str, TopicState]:
+        """Return the state of those of ``names`` that exist."""
+        wanted = set(names)
+        with translated(self._settings, "describe topics"):
+            described = {
+                t["name"]: t["partitions"]
+                for t in self._client.describe_topics(sorted(wanted))
+                if not t.get("error_code") and t["partitions"]
+            }
+            resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in sorted(described)]
+            configs: dict[str, dict[str, Any]] = {}
+            if resources:
+                answer = self._client.describe_configs(resources, config_filter="all")
+                configs = answer.get("topic", {})
+        return {
+            name: TopicState(
+                partitions=len(partitions),
+                replication=len(partitions[0]["replica_nodes"]),
+                configs={key: str(_value(entry)) for key, entry in configs.get(name, {}).items()},
+            )
+            for name, partitions in described.items()
+        }
+
+    def apply(self, changes: list[TopicChange], specs: Mapping[str, TopicSpec], brokers: int) -> None:
+        """Carry out the possible ones of ``changes``. Repeating it is harmless."""
+        create = {
+            c.topic: {
+                "num_partitions": specs[c.topic].partitions,
+                "replication_factor": min(specs[c.topic].replication, brokers),
+                "configs": specs[c.topic].broker_configs(),
+            }
+            for c in changes
+            if c.kind == "create"
+        }
+        grow = {c.topic: specs[c.topic].partitions for c in changes if c.kind == "partitions" and c.possible}
+        configure = sorted({c.topic for c in changes if c.kind == "config"})
+        with translated(self._settings, "apply topics"):
+            if create:
+                # Somebody may apply the same file at the same time.
+                with suppress(TopicAlreadyExistsError):
+                    self._client.create_topics(create, wait_for_metadata=True)
+            if grow:
+                self._client.create_partitions(grow)
+            if configure:
+                self._client.alter_configs(
+                    [
+                        ConfigResource(ConfigResourceType.TOPIC, name, configs=specs[name].broker_configs())
+                        for name in configure
+                    ]
+                )
+
+    def delete_topics(self, names: Iterable[str]) -> None:
+        """Delete topics with all their records."""
+        with translated(self._settings, "delete topics"):
+            self._client.delete_topics(list(names))
+
+    def lag(self, group: str, topics: Iterable[str]) -> list[PartitionLag]:
+        """Return the lag of ``group`` on every partition of ``topics`` (those that exist)."""
+        names = sorted(set(topics))
+        with translated(self._settings, f"lag of {group}"):
+            described = [t for t in self._client.describe_topics(names) if not t.get("error_code")]
+            partitions = [
+                TopicPartition(t["name"], p["partition_index"]) for t in described for p in t["partitions"]
+            ]
+            if not partitions:
+                return []
+            ends = self._client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+            begins = self._client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
+            try:
+                committed = self._client.list_group_offsets({group: partitions}).get(group, {})
+            except GroupIdNotFoundError:
+                committed = {}
+        rows = []
+        for tp in sorted(partitions):
+            known = committed.get(tp)
+            offset = known.offset if known is not None and known.offset >= 0 else None
+            rows.append(
+                PartitionLag(group, tp.topic, tp.partition, begins[tp].offset, ends[tp].offset, offset)
+            )
+        return rows
+
+
+def _value(entry: Any) -> Any:
+    return entry.get("value") if isinstance(entry, dict) else entry
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """How long the broker took to take a record and to give it back, milliseconds."""
+
+    produce_ms: float
+    consume_ms: float
+
+
+def round_trip(settings: KafkaSettings, deadline_s: float = 10.0) -> RoundTrip:
+    """Produce one record to ``health-check`` and read it back.
+
+    Creates the topic if it is missing. Raises BrokerUnavailable when the deadline passes.
+    """
+    topic = settings.topic(HEALTH_TOPIC)
+    spec = TopicSpec(partitions=1, replication=3, retention_hours=1, compression="none")
+    with KafkaAdmin(settings) as admin:
+        if not admin.topics([topic]):
+            brokers = admin.broker_count()
+            admin.apply([TopicChange(topic, "create", "")], {topic: spec}, brokers)
+    with translated(settings, "health check"):
+        producer = KafkaProducer(**client_options(settings, "vnpulse-health"), linger_ms=0)
+        try:
+            started = time.perf_counter()
+            sent = producer.send(topic, value=str(time.time_ns()).encode()).get(timeout=deadline_s)
+            produced = time.perf_counter()
+        finally:
+            producer.close(timeout=1)
+    consumer = AssignedConsumer(settings, topic, [0], None, "vnpulse-health")
+    try:
+        produced_or_ready = time.perf_counter()
+        consumer.seek(0, sent.offset)
+        while time.perf_counter() - produced_or_ready < deadline_s:
+            if any(sent.offset in batch.offsets for batch in consumer.poll(200)):
+                consumed = time.perf_counter()
+                return RoundTrip((produced - started) * 1000, (consumed - produced_or_ready) * 1000)
+    finally:
+        consumer.close()
+    raise BrokerUnavailable(
+        f"health check: record {sent.offset} of {topic} did not come back in {deadline_s} s"
+    )

@@ -1,0 +1,127 @@
+"""Bring a deployment up: the stack if it is embedded, the topics, and the pipelines' driver.
+
+The driver is the same ``python -m pipelines.run`` that ``ray job submit`` runs, as a child
+process: this layer imports no Ray.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from vnpulse.deployment import embedded_config, with_addresses
+from vnpulse.embedded.process import ManagedProcess
+from vnpulse.embedded.ray_head import ray_environment
+from vnpulse.embedded.stack import EmbeddedStack
+from vnpulse.errors import VnpulseError
+from vnpulse.kafka.admin import KafkaAdmin
+from vnpulse.settings import Settings
+from vnpulse.store.connection import connect
+from vnpulse.store.status import StatusStore
+from vnpulse.topics import TopicChange, TopicSpec, load_topics, plan
+
+PIPELINES_READY_TIMEOUT_S = 180.0
+"""A first start compiles the indicator kernels and may load a large model; later ones take seconds."""
+
+DRAIN_TIMEOUT_S = 60.0
+"""For the driver to stop its consumers in order; each finishes the batch in hand."""
+
+READY_POLL_S = 0.1
+
+Say = Callable[[str], None]
+
+
+class Deployment:
+    """A stack with its topics and, once started, its pipelines; stopped in the opposite order.
+
+    Everything is a child of this process and ends with it, however it ends. A context manager:
+    leaving it stops all.
+    """
+
+    def __init__(self, settings: Settings, config: Path, say: Say) -> None:
+        """``config`` is the file that ``settings`` were read from; the driver reads it again."""
+        assert settings.embedded is not None
+        self._config = config
+        self._say = say
+        self._state_dir = settings.embedded.state_dir
+        self._stack = EmbeddedStack(embedded_config(settings))
+        self._unresolved = settings
+        self._driver: ManagedProcess | None = None
+        self.settings = settings
+
+    def __enter__(self) -> Deployment:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start_stack(self) -> None:
+        """Start the stack and make the topics. Raises EmbeddedStackError."""
+        addresses = self._stack.start(self._say)
+        self.settings = with_addresses(self._unresolved, addresses)
+        _, remarks = apply_topics(self.settings)
+        for remark in remarks:
+            self._say(f"topics: {remark}")
+
+    def start_pipelines(self) -> None:
+        """Start the driver and wait until every actor runs. Raises EmbeddedStackError."""
+        self._say("pipelines: starting")
+        began = time.monotonic()
+        statuses = StatusStore(connect(self.settings.store))
+        statuses.forget(row["name"] for row in statuses.read())
+        log_path = self._state_dir / "logs" / "pipelines.log"
+        self._driver = ManagedProcess(
+            "pipelines",
+            [sys.executable, "-m", "pipelines.run", "--config", str(self._config)],
+            log_path,
+            env={**ray_environment(), "PYTHONUNBUFFERED": "1"},
+            grace_s=DRAIN_TIMEOUT_S,
+        )
+        self._driver.start()
+        self._driver.wait_until_ready(lambda: _all_run(statuses), PIPELINES_READY_TIMEOUT_S)
+        self._say(f"pipelines: ready after {time.monotonic() - began:.1f} s")
+
+    @property
+    def log_path(self) -> Path | None:
+        """The driver's log, where the console channel writes."""
+        return self._driver.log_path if self._driver else None
+
+    def failed(self) -> str | None:
+        """Return one line about a part that has died, if any has."""
+        if self._driver is not None and not self._driver.alive:
+            lines = self._driver.tail(1)
+            return f"pipelines ended: {lines[-1] if lines else 'no output'} (log: {self._driver.log_path})"
+        return next(iter(self._stack.failed().values()), None)
+
+    def stop(self) -> None:
+        """Stop the pipelines, then the stack. Idempotent."""
+        if self._driver is not None:
+            self._say("pipelines: stopping")
+            self._driver.stop(DRAIN_TIMEOUT_S)
+            self._driver = None
+        self._stack.stop(self._say)
+
+
+def _all_run(statuses: StatusStore) -> bool:
+    with suppress(VnpulseError):
+        rows = statuses.read()
+        return bool(rows) and all(row["status"] == "running" for row in rows)
+    return False
+
+
+def prefixed_topics(settings: Settings) -> dict[str, TopicSpec]:
+    """Return the topic specifications by their names on the cluster."""
+    return {settings.kafka.topic(name): spec for name, spec in load_topics().items()}
+
+
+def apply_topics(settings: Settings) -> tuple[list[TopicChange], Sequence[str]]:
+    """Make the topics as configured; return what was found to differ, and remarks."""
+    wanted = prefixed_topics(settings)
+    with KafkaAdmin(settings.kafka) as admin:
+        brokers = admin.broker_count()
+        changes, remarks = plan(wanted, admin.topics(wanted), brokers)
+        admin.apply(changes, wanted, brokers)
+    return changes, remarks

@@ -1,0 +1,1 @@
+"""Where alerts go to be read by people and programs."""

@@ -1,0 +1,215 @@
+"""What can be configured: one frozen tree, read from YAML, secrets from the environment.
+
+Either ``embedded`` is given and vnpulse starts its own Kafka, MongoDB wire server and Ray, or
+the addresses of existing ones are. The rest is the same, so the same code runs on both.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from vnpulse.aggregation.settings import AggregationSettings
+from vnpulse.configuration import CONFIG_DIR, load_model
+from vnpulse.errors import SettingsError
+from vnpulse.sentiment.settings import SentimentSettings
+from vnpulse.strict_model import StrictModel
+from vnpulse.technical.settings import TechnicalSettings
+
+DEFAULT_CONFIG = CONFIG_DIR / "local.yaml"
+
+SECRETS_FROM_ENVIRONMENT = {
+    "MONGODB_URI": "store.uri",
+    "KAFKA_USERNAME": "kafka.security.username",
+    "KAFKA_PASSWORD": "kafka.security.password",
+}
+"""Environment variables and the setting that each one fills."""
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class EmbeddedSettings(StrictModel):
+    """The stack that ``vnpulse up`` brings along. Ports are free ones unless named."""
+
+    state_dir: Path = Path(".vnpulse")
+    kafka_port: Port | None = None
+    kafka_heap_mb: Annotated[int, Field(ge=128, le=65_536)] = 512
+    mongo_port: Port | None = None
+    mongo_cache_mb: Annotated[int, Field(ge=32, le=65_536)] = 256
+    ray_dashboard_port: Port | None = None
+    ray_cpus: Annotated[int, Field(ge=1, le=1_024)] = 8
+    """Logical CPUs: our actors ask for a fraction each, whatever the machine has."""
+    ray_object_store_mb: Annotated[int, Field(ge=80, le=1_000_000)] = 100
+
+
+class KafkaSecurity(StrictModel):
+    """How to authenticate. User name and password come from the environment only."""
+
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _sasl_is_complete(self) -> Self:
+        if self.protocol.startswith("SASL") and not (self.mechanism and self.username and self.password):
+            raise ValueError(
+                f"protocol {self.protocol} needs mechanism, and KAFKA_USERNAME and KAFKA_PASSWORD"
+                " in the environment"
+            )
+        return self
+
+
+class ConsumerTuning(StrictModel):
+    """Consumer settings of the design document; see docs/operations.md for the reason of each."""
+
+    max_poll_records: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    fetch_min_bytes: Annotated[int, Field(ge=1)] = 1
+    fetch_max_wait_ms: Annotated[int, Field(ge=1, le=60_000)] = 100
+    auto_offset_reset: Literal["earliest", "latest"] = "earliest"
+    session_timeout_ms: Annotated[int, Field(ge=6_000, le=1_800_000)] = 30_000
+    heartbeat_interval_ms: Annotated[int, Field(ge=100)] = 10_000
+
+
+class ProducerTuning(StrictModel):
+    """Producer settings of the design document. ``acks`` is always all and writes are idempotent."""
+
+    retries: Annotated[int, Field(ge=0)] = 3
+    batch_size: Annotated[int, Field(ge=0, le=16_777_216)] = 16_384
+    linger_ms: Annotated[int, Field(ge=0, le=60_000)] = 10
+    delivery_timeout_ms: Annotated[int, Field(ge=1_000)] = 120_000
+
+
+class KafkaSettings(StrictModel):
+    """The broker, and the names of topics and groups on it."""
+
+    bootstrap_servers: tuple[str, ...] = ()
+    topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,60}$")] = ""
+    """Put before every topic and group name, so that deployments can share a cluster."""
+    security: KafkaSecurity = KafkaSecurity()
+    consumer: ConsumerTuning = ConsumerTuning()
+    producer: ProducerTuning = ProducerTuning()
+
+    def topic(self, name: str) -> str:
+        """Return the topic's name on the cluster."""
+        return self.topic_prefix + name
+
+    def group(self, name: str) -> str:
+        """Return the consumer group's name on the cluster."""
+        return self.topic_prefix + name
+
+
+class StoreSettings(StrictModel):
+    """The document store. ``uri`` may hold a password, so it comes from MONGODB_URI or a file."""
+
+    uri: SecretStr | None = None
+    database: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")] = "vnpulse"
+
+
+class RaySettings(StrictModel):
+    """The Ray cluster. ``address`` is host:port of its GCS, or "auto" inside a job."""
+
+    address: str | None = None
+    dashboard_url: str | None = None
+    namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,60}$")] = "vnpulse"
+
+
+class ConsumerPlacement(StrictModel):
+    """How one topic's partitions are spread over actors, and what each asks of its node."""
+
+    hosts: Annotated[int, Field(ge=1, le=10_000)] = 1
+    num_cpus: Annotated[float, Field(ge=0, le=1_024)] = 0.1
+
+
+class AnalyzerPlacement(StrictModel):
+    """How many shards an analyzer has, and what each asks of its node."""
+
+    shards: Annotated[int, Field(ge=1, le=10_000)] = 1
+    num_cpus: Annotated[float, Field(ge=0, le=1_024)] = 0.1
+    num_gpus: Annotated[float, Field(ge=0, le=64)] = 0
+
+
+class PlacementSettings(StrictModel):
+    """One entry for each kind of actor."""
+
+    prices: ConsumerPlacement = ConsumerPlacement()
+    news: ConsumerPlacement = ConsumerPlacement()
+    analysis: ConsumerPlacement = ConsumerPlacement()
+    aggregation: ConsumerPlacement = ConsumerPlacement()
+    notification: ConsumerPlacement = ConsumerPlacement()
+    technical: AnalyzerPlacement = AnalyzerPlacement()
+    sentiment: AnalyzerPlacement = AnalyzerPlacement()
+
+
+class ConsoleChannel(StrictModel):
+    """Alerts as lines on the pipeline's standard output."""
+
+    kind: Literal["console"]
+
+
+class JsonLinesChannel(StrictModel):
+    """Alerts appended to a file, one JSON object a line."""
+
+    kind: Literal["jsonl"]
+    path: Path
+
+
+Channel = Annotated[ConsoleChannel | JsonLinesChannel, Field(discriminator="kind")]
+
+
+class Settings(StrictModel):
+    """Everything. See configs/local.yaml for a commented example."""
+
+    embedded: EmbeddedSettings | None = None
+    kafka: KafkaSettings = KafkaSettings()
+    store: StoreSettings = StoreSettings()
+    ray: RaySettings = RaySettings()
+    placement: PlacementSettings = PlacementSettings()
+    technical: TechnicalSettings = TechnicalSettings()
+    sentiment: SentimentSettings = SentimentSettings()
+    aggregation: AggregationSettings = AggregationSettings()
+    channels: tuple[Channel, ...] = (ConsoleChannel(kind="console"),)
+
+    @model_validator(mode="after")
+    def _has_addresses(self) -> Self:
+        if self.embedded is None:
+            missing = [
+                name
+                for name, value in (
+                    ("kafka.bootstrap_servers", self.kafka.bootstrap_servers),
+                    ("store.uri (or MONGODB_URI)", self.store.uri),
+                    ("ray.address", self.ray.address),
+                )
+                if not value
+            ]
+            if missing:
+                raise ValueError(f"without an embedded section these must be given: {', '.join(missing)}")
+        elif self.kafka.bootstrap_servers or self.ray.address:
+            raise ValueError(
+                "embedded starts its own Kafka and Ray; remove it, or kafka.bootstrap_servers and ray.address"
+            )
+        return self
+
+
+def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings at ``path``; relative paths in it are relative to the working directory.
+
+    Raises SettingsError, one line for each mistake.
+    """
+    overrides = {
+        key: environment[name] for name, key in SECRETS_FROM_ENVIRONMENT.items() if environment.get(name)
+    }
+    settings = load_model(path, Settings, overrides)
+    for name in ("ca_file", "certificate_file", "key_file"):
+        file = getattr(settings.kafka.security, name)
+        if file is not None and not file.is_file():
+            raise SettingsError(f"{path}: kafka.security.{name}: was {file}, no such file")
+    return settings

@@ -1,0 +1,1 @@
+"""Consuming: the partition loop, and what each consumer group does with a batch."""

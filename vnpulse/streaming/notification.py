@@ -1,0 +1,63 @@
+"""Group notification-consumers: alerts go to the channels."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+
+import msgspec
+
+from vnpulse.batches import PartitionBatch
+from vnpulse.decoding import Rejection, decode_each
+from vnpulse.kafka.dead_letters import DeadLetters
+from vnpulse.kafka.producer import StockKafkaProducer
+from vnpulse.messages import Alert
+from vnpulse.notification.channels import NotificationChannel
+
+REMEMBERED_ALERTS = 100_000
+"""Ids kept to recognise an alert that comes again; some weeks of alerts, about 10 MB."""
+
+_decode_alert = msgspec.json.Decoder(Alert).decode
+
+
+class AlertHandler:
+    """Hands each alert to every channel. At least once: a crash before the commit repeats a batch,
+    and channels that can tell (the file) drop what they already have."""
+
+    def __init__(
+        self, channels: Sequence[NotificationChannel], producer: StockKafkaProducer, dead_letters: DeadLetters
+    ) -> None:
+        self._channels = channels
+        self._producer = producer
+        self._dead_letters = dead_letters
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self.counts: Counter[str] = Counter()
+
+    def handle(self, batches: list[PartitionBatch]) -> dict[int, int]:
+        """Send the alerts of ``batches``. See Handler."""
+        alerts: dict[str, Alert] = {}
+        for batch in batches:
+            decoded, _, rejections = decode_each(batch.values, _decode_alert)
+            self._dead_letters.send(batch, rejections)
+            alerts |= {alert.alert_id: alert for alert in decoded if alert.alert_id not in self._seen}
+        self._producer.flush()
+        in_order = sorted(alerts.values(), key=lambda alert: alert.timestamp)
+        for channel in self._channels:
+            channel.send(in_order)
+            self.counts[f"sent_{channel.name}"] += len(in_order)
+        self._remember(alerts)
+        return {batch.partition: batch.next_offset for batch in batches}
+
+    def _remember(self, alerts: dict[str, Alert]) -> None:
+        self._seen.update(dict.fromkeys(alerts))
+        while len(self._seen) > REMEMBERED_ALERTS:
+            self._seen.popitem(last=False)
+
+    def reject(self, batch: PartitionBatch, rejections: list[Rejection], attempts: int) -> None:
+        """Dead-letter rows of ``batch``, durably."""
+        self._dead_letters.send(batch, rejections, attempts)
+        self._producer.flush()
+
+    def close(self) -> None:
+        """Send what is queued and let go of the broker."""
+        self._producer.close()
