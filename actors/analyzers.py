@@ -6,21 +6,24 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vnpulse.analysis import AnalysisRequest
 from vnpulse.batches import BarBatch, NewsBatch
 from vnpulse.errors import AnalyzerUnavailable
 from vnpulse.messages import encode
-from vnpulse.sentiment.analyzer import SentimentAnalyzer
-from vnpulse.sentiment.models import load_model
 from vnpulse.settings import Settings
 from vnpulse.store.bars import BarStore
 from vnpulse.store.connection import connect
 from vnpulse.store.news import NewsStore
 from vnpulse.streaming.analyzer_pool import EncodedResult
-from vnpulse.technical.analyzer import TechnicalAnalyzer
 from vnpulse.topics import NEWS, PRICES
+
+# Imported where they are made: numba and, with a checkpoint, torch cost a process 120 MB and more
+# and seconds of start, and every process that names these actors imports this module.
+if TYPE_CHECKING:
+    from vnpulse.sentiment.analyzer import SentimentAnalyzer
+    from vnpulse.technical.analyzer import TechnicalAnalyzer
 
 
 class AnalyzerActor(ABC):
@@ -100,6 +103,8 @@ class TechnicalActor(AnalyzerActor):
     """Bars and indicators."""
 
     def _make(self) -> TechnicalAnalyzer:
+        from vnpulse.technical.analyzer import TechnicalAnalyzer
+
         settings = self._settings
         store = BarStore(connect(settings.store))
         return TechnicalAnalyzer(settings.technical, store, settings.kafka.topic(PRICES))
@@ -109,6 +114,9 @@ class SentimentActor(AnalyzerActor):
     """Articles and their tone."""
 
     def _make(self) -> SentimentAnalyzer:
+        from vnpulse.sentiment.analyzer import SentimentAnalyzer
+        from vnpulse.sentiment.models import load_model
+
         settings = self._settings
         store = NewsStore(connect(settings.store))
         model = load_model(settings.sentiment)

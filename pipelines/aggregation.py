@@ -10,6 +10,7 @@ from pipelines.runtime import main
 from pipelines.wiring import Cluster, consumer_actors, make_dead_letters, make_producer
 from vnpulse.aggregation.aggregator import Aggregator
 from vnpulse.aggregation.rules import load_rules
+from vnpulse.clock import SystemClock
 from vnpulse.market import load_market
 from vnpulse.sentiment.symbols import SymbolFinder
 from vnpulse.settings import Settings
@@ -34,6 +35,7 @@ def make_handler(settings: Settings, name: str) -> ResultHandler:
         producer=producer,
         dead_letters=make_dead_letters(producer, name),
         alert_topic=settings.kafka.topic(ALERTS),
+        clock=SystemClock(),
     )
 
 

@@ -75,6 +75,8 @@ def demo(
                 failure = deployment.failed()
                 if failure is not None:
                     raise VnpulseError(failure)
+    if stopping.is_set() and summary.problems:
+        raise KeyboardInterrupt
     if summary.problems:
         raise VnpulseError("the replay is not complete: " + "; ".join(summary.problems))
 

@@ -68,33 +68,33 @@ class AlertStore:
             found = self._alerts.find(query).sort("time_ms", DESCENDING).limit(limit)
             return [msgspec.convert(d["alert"], Alert) for d in found]
 
-    def load_states(self, topic: str, partition: int) -> dict[str, tuple[int, bytes]]:
-        """Return, by symbol, (next offset, state) as of the last ``save_states``."""
+    def load_snapshot(self, topic: str, partition: int) -> tuple[int, dict[str, tuple[int, bytes]]]:
+        """Return the offset that the last snapshot is complete to (0 if none), and by symbol
+        (next offset, state); single symbols may be further than the snapshot."""
         with translated("read alert state"):
-            found = self._state.find({"topic": topic, "partition": partition})
-            return {d["symbol"]: (d["next_offset"], bytes(d["state"])) for d in found}
+            found = list(self._state.find({"topic": topic, "partition": partition}))
+        states = {d["symbol"]: (d["next_offset"], bytes(d["state"])) for d in found if "symbol" in d}
+        return next((d["next_offset"] for d in found if "symbol" not in d), 0), states
 
-    def save_states(self, topic: str, partition: int, states: Mapping[str, tuple[int, bytes]]) -> None:
-        """Replace, by symbol, (next offset, state). Each is atomic by itself; durable on return.
+    def save_snapshot(
+        self, topic: str, partition: int, next_offset: int, states: Mapping[str, tuple[int, bytes]]
+    ) -> None:
+        """Replace the states that changed, then the partition's offset. Durable on return.
 
-        The offset is kept with each symbol's state, so a write that was cut in the middle is
-        finished by the redelivery: symbols that have it already skip it.
+        Each symbol's offset is kept with its state, so a snapshot that was cut in the middle is
+        harmless: the partition's offset is the old one, and symbols that are ahead of it skip.
         """
-        operations = [
-            ReplaceOne(
-                {"_id": f"{topic}/{symbol}"},
-                {
-                    "_id": f"{topic}/{symbol}",
-                    "topic": topic,
-                    "partition": partition,
-                    "symbol": symbol,
-                    "next_offset": next_offset,
-                    "state": state,
-                },
-                upsert=True,
-            )
-            for symbol, (next_offset, state) in states.items()
+        home = {"topic": topic, "partition": partition}
+        symbols = [
+            {"_id": f"{topic}/{symbol}", **home, "symbol": symbol, "next_offset": offset, "state": state}
+            for symbol, (offset, state) in states.items()
         ]
-        if operations:
-            with translated("write alert state"):
-                self._state.bulk_write(operations, ordered=False)
+        whole = {"_id": f"{topic}/{partition}", **home, "next_offset": next_offset}
+        with translated("write alert state"):
+            if symbols:
+                self._state.bulk_write([_replacement(d) for d in symbols], ordered=False)
+            self._state.bulk_write([_replacement(whole)])
+
+
+def _replacement(document: Document) -> ReplaceOne[Document]:
+    return ReplaceOne({"_id": document["_id"]}, document, upsert=True)

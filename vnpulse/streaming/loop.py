@@ -45,9 +45,10 @@ class Handler(Protocol):
     """What a consumer group does with the records of one poll.
 
     ``handle`` returns, by partition, the offset to go on from, after every effect of the records
-    before it is durable. Normally that is the batch's ``next_offset``; an earlier one makes the
-    loop seek back. It must be idempotent: a batch may come again after any failure. It may raise;
-    errors with ``retriable`` set are retried in place for as long as it takes.
+    before it is durable. Normally that is the batch's ``next_offset``, which is then committed; an
+    earlier one makes the loop seek back, and commits nothing. It must be idempotent: a batch may
+    come again after any failure. It may raise; errors with ``retriable`` set are retried in place
+    for as long as it takes.
     """
 
     def handle(self, batches: list[PartitionBatch]) -> dict[int, int]: ...
@@ -77,7 +78,7 @@ class PartitionLoop:
        for as long as it takes, so an outage of the store or an analyzer delays and never skips.
        Any other failure is tried a few times and then isolated: the batch is split in halves
        until single records fail alone, and those go to the dead-letter topic.
-    3. commit. If this fails the records come again, which handlers must bear.
+    3. commit what was handled to its end. If this fails the records come again, which handlers must bear.
 
     Stopping happens between rounds or between attempts; what was not committed comes again.
     """
@@ -148,12 +149,17 @@ class PartitionLoop:
             reached = self._handle(batches)
             if reached is None:
                 return
+            done = {}
             for batch in batches:
                 offset = reached[batch.partition]
-                if offset != batch.next_offset:
-                    log.warning("%s/%d: going back to offset %d", batch.topic, batch.partition, offset)
+                if offset == batch.next_offset:
+                    done[batch.partition] = offset
+                else:
+                    # What was committed stays so: its effects are out, only some state lacks it.
+                    log.info("%s/%d: going back to offset %d", batch.topic, batch.partition, offset)
                     source.seek(batch.partition, offset)
-            source.commit(reached)
+            if done:
+                source.commit(done)
             self._positions = source.positions
             self._records += sum(map(len, batches))
             self._last_record_s = self._last_commit_s = time.time()
