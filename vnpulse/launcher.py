@@ -77,7 +77,7 @@ class Deployment:
             "pipelines",
             [sys.executable, "-m", "pipelines.run", "--config", str(self._config)],
             log_path,
-            env={**ray_environment(), "PYTHONUNBUFFERED": "1"},
+            env={**ray_environment(), "PYTHONUNBUFFERED": "1", "RAY_COLOR_PREFIX": "0"},
             grace_s=DRAIN_TIMEOUT_S,
         )
         self._driver.start()

@@ -7,8 +7,9 @@ chunks, so their size does not matter.
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -164,33 +165,39 @@ def _json_lines(path: Path, reader: Reader, now_ms: Callable[[], int]) -> Iterat
             yield _checked([(n, line) for n, line in numbered if line], [], len(lines), reader, now_ms())
 
 
-def _parquet(path: Path) -> Iterator[pa.RecordBatch]:
-    return iter(pa_parquet.ParquetFile(path).iter_batches(CHUNK_ROWS))
+def _parquet(path: Path, needed: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    file = pa_parquet.ParquetFile(path)
+    _require(path, needed, file.schema_arrow.names)
+    return iter(file.iter_batches(CHUNK_ROWS))
 
 
-def _csv(path: Path) -> Iterator[pa.RecordBatch]:
+def _csv(path: Path, needed: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader(file), [])
+    _require(path, needed, header)
     # Everything as text: guessing types would make "1m" or an odd price fail a whole block.
-    header = pa_csv.read_csv(path, parse_options=pa_csv.ParseOptions(invalid_row_handler=lambda _: "skip"))
-    types = {name: pa.string() for name in header.column_names}
+    types = {name: pa.string() for name in header}
     options = pa_csv.ConvertOptions(column_types=types, strings_can_be_null=True)
     return iter(pa_csv.open_csv(path, convert_options=options))
+
+
+def _require(path: Path, needed: Sequence[str], names: Sequence[str]) -> None:
+    missing = [name for name in needed if name not in names]
+    if missing:
+        has = ", ".join(names) or "none"
+        raise InputFileError(f"{path}: columns are missing: {', '.join(missing)}; it has {has}")
 
 
 def _table(
     path: Path,
     reader: Reader,
     now_ms: Callable[[], int],
-    batches_of: Callable[[Path], Iterator[pa.RecordBatch]],
+    batches_of: Callable[[Path, Sequence[str]], Iterator[pa.RecordBatch]],
 ) -> Iterator[Chunk]:
-    done = 0
+    # Rows are counted as an editor shows them: the first line of a CSV file is its header.
+    done = 1 if path.suffix.lower() == ".csv" else 0
     try:
-        for table in batches_of(path):
-            missing = [name for name in reader.columns if name not in table.schema.names]
-            if missing:
-                raise InputFileError(
-                    f"{path}: columns are missing: {', '.join(missing)};"
-                    f" it has {', '.join(table.schema.names)}"
-                )
+        for table in batches_of(path, reader.columns):
             numbered: list[tuple[int, bytes]] = []
             rejected: list[tuple[int, str]] = []
             for i, row in enumerate(table.to_pylist(), start=done + 1):
@@ -200,7 +207,7 @@ def _table(
                     rejected.append((i, str(error)))
             done += table.num_rows
             yield _checked(numbered, rejected, table.num_rows, reader, now_ms())
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise InputFileError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
 
 

@@ -17,7 +17,7 @@ from vnpulse.aggregation.settings import AggregationSettings
 from vnpulse.configuration import CONFIG_DIR, load_model
 from vnpulse.errors import SettingsError
 from vnpulse.sentiment.settings import SentimentSettings
-from vnpulse.strict_model import StrictModel
+from vnpulse.strict_model import FilePath, StrictModel
 from vnpulse.technical.settings import TechnicalSettings
 
 DEFAULT_CONFIG = CONFIG_DIR / "local.yaml"
@@ -36,7 +36,7 @@ Count = Annotated[int, Field(ge=1)]
 class EmbeddedSettings(StrictModel):
     """The stack that ``vnpulse up`` brings along. Ports are free ones unless named."""
 
-    state_dir: Path = Path(".vnpulse")
+    state_dir: FilePath = Field(default=Path(".vnpulse"), validate_default=True)
     kafka_port: Port | None = None
     kafka_heap_mb: Annotated[int, Field(ge=128, le=65_536)] = 512
     mongo_port: Port | None = None
@@ -54,9 +54,9 @@ class KafkaSecurity(StrictModel):
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     username: str | None = None
     password: SecretStr | None = None
-    ca_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
+    ca_file: FilePath | None = None
+    certificate_file: FilePath | None = None
+    key_file: FilePath | None = None
 
     @model_validator(mode="after")
     def _sasl_is_complete(self) -> Self:
@@ -71,9 +71,9 @@ class KafkaSecurity(StrictModel):
 class ConsumerTuning(StrictModel):
     """Consumer settings of the design document; see docs/operations.md for the reason of each."""
 
-    max_poll_records: Annotated[int, Field(ge=1, le=100_000)] = 1_000
-    fetch_min_bytes: Annotated[int, Field(ge=1)] = 1
-    fetch_max_wait_ms: Annotated[int, Field(ge=1, le=60_000)] = 100
+    max_poll_records: Annotated[int, Field(ge=1, le=100_000)] = 100
+    fetch_min_bytes: Annotated[int, Field(ge=1)] = 1_024
+    fetch_max_wait_ms: Annotated[int, Field(ge=1, le=60_000)] = 500
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
     session_timeout_ms: Annotated[int, Field(ge=6_000, le=1_800_000)] = 30_000
     heartbeat_interval_ms: Annotated[int, Field(ge=100)] = 10_000
@@ -156,10 +156,10 @@ class ConsoleChannel(StrictModel):
 
 
 class JsonLinesChannel(StrictModel):
-    """Alerts appended to a file, one JSON object a line."""
+    """Alerts appended to a file, one JSON object a line, on the machine where the actor runs."""
 
     kind: Literal["jsonl"]
-    path: Path
+    path: FilePath
 
 
 Channel = Annotated[ConsoleChannel | JsonLinesChannel, Field(discriminator="kind")]

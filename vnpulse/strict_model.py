@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+FilePath = Annotated[Path, AfterValidator(Path.absolute)]
+"""A path in the configuration: a relative one is seen from the working directory of whoever reads
+the file, and made absolute there, because actors work in folders of their own."""
 
 
 class StrictModel(BaseModel):

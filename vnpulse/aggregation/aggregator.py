@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,10 @@ from vnpulse.aggregation.fusion import Fused, fuse
 from vnpulse.aggregation.rules import Episode, InputName, Rule, RuleBook
 from vnpulse.ids import derived_id
 from vnpulse.market import Exchange, MarketRules
-from vnpulse.messages import Alert, AlertData, AnalysisResult, AnalysisType, RecordRef
+from vnpulse.messages import INTERVAL_MS, Alert, AlertData, AnalysisResult, AnalysisType, RecordRef
+
+SESSION_MS = 225 * 60_000
+"""Trading time of a day on HOSE without its auctions: 09:15-11:30 and 13:00-14:30."""
 
 INPUTS_OF: dict[AnalysisType, tuple[InputName, ...]] = {
     "technical": ("final_score", "technical_score", "day_change_pct"),
@@ -109,7 +113,11 @@ class Aggregator:
         )
 
     def _target(self, symbol: str, recommendation: str, technical: AnalysisResult | None) -> float | None:
-        """Return close ± target_atr daily ATRs on the tick; None for indices, HOLD, or without ATR."""
+        """Return close ± target_atr daily ATRs on the tick; None for indices, HOLD, or without any ATR.
+
+        Without daily bars the daily ATR is estimated from that of the analysed bars by the square
+        root of time: ATR x sqrt(trading minutes of a day / minutes of a bar).
+        """
         exchange = self._exchanges.get(symbol)
         if (
             technical is None
@@ -118,8 +126,13 @@ class Aggregator:
             or recommendation == "HOLD"
         ):
             return None
-        close = technical.results.details.get("close")
-        atr = (technical.results.details.get("daily") or {}).get("atr_14")
+        details = technical.results.details
+        close = details.get("close")
+        atr = _atr(details.get("daily") or {})
+        if atr is None:
+            own = _atr(details.get("indicators", {}))
+            bars_a_day = SESSION_MS / INTERVAL_MS[details.get("interval", "1d")]
+            atr = own * math.sqrt(max(1.0, bars_a_day)) if own is not None else None
         if close is None or atr is None:
             return None
         distance = self._book.target_atr * atr
@@ -171,6 +184,11 @@ class Aggregator:
             if part.result.metadata.source is not None
         ] + [msgspec.to_builtins(record)]
         return explanation
+
+
+def _atr(values: Mapping[str, Any]) -> float | None:
+    """Return the average true range among ``values``, whatever its period ("atr_14")."""
+    return next((value for name, value in values.items() if name.startswith("atr_")), None)
 
 
 def _day_change_pct(technical: AnalysisResult | None) -> float | None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from vnpulse.configuration import CONFIG_DIR
-from vnpulse.strict_model import StrictModel
+from vnpulse.strict_model import FilePath, StrictModel
 
 
 class AggregationSettings(StrictModel):
     """Files; see configs/rules.yaml and configs/market.yaml."""
 
-    rules: Path = CONFIG_DIR / "rules.yaml"
-    market: Path = CONFIG_DIR / "market.yaml"
+    rules: FilePath = CONFIG_DIR / "rules.yaml"
+    market: FilePath = CONFIG_DIR / "market.yaml"

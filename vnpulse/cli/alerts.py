@@ -77,14 +77,17 @@ def list_(
     if not alerts:
         out.print("no alerts")
         return
-    table = Table("id", "market time", "symbol", "type", "priority", "advice", "target", "message")
+    table = Table(box=None)
+    for name in ("id", "market time", "symbol", "type", "priority", "advice", "target"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("why")
     for alert in alerts:
         target = "" if alert.data.target_price is None else f"{alert.data.target_price:g}"
         table.add_row(
             alert.alert_id[:8],
             f"{alert.timestamp:%m-%d %H:%M}",
             alert.symbol,
-            alert.alert_type,
+            alert.alert_type.removesuffix("_signal").removesuffix("_alert"),
             alert.priority,
             alert.data.recommendation,
             target,

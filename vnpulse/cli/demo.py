@@ -150,13 +150,7 @@ def _watch(
             done = len(watcher.result_ids)
             if done != progress[0]:
                 progress = (done, now)
-            complete = (
-                replay.finished
-                and watcher.analysed_bars >= sample.analysed_bars
-                and watcher.analysed_articles >= sample.article_ids
-                and watcher.lags
-                and not any(watcher.lags.values())
-            )
+            complete = replay.finished and watcher.has_all_of(sample)
             stuck = replay.finished and now - progress[1] > PROGRESS_TIMEOUT_S
             if complete or stuck:
                 break

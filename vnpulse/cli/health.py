@@ -7,12 +7,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import typer
 from rich.table import Table
 
 from vnpulse.cli.options import DEFAULT, ConfigOption, JsonOption, out, running_settings
+from vnpulse.embedded.errors import EmbeddedStackError
 from vnpulse.errors import VnpulseError
 from vnpulse.kafka.admin import round_trip
 from vnpulse.kafka.lags import LagReader
@@ -29,13 +31,7 @@ PIPELINES = ("storage", "analysis", "aggregation", "notification")
 
 def health(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
     """Check the broker (a round trip), the store, Ray and each pipeline; exit code 0 if all are well."""
-    settings = running_settings(config)
-    checks = {
-        "kafka": _check(lambda: _kafka(settings)),
-        "store": _check(lambda: StatusStore(connect(settings.store)).ping()),
-        "ray": _check(lambda: _ray(settings)),
-        **_pipelines(settings),
-    }
+    checks = _checks(config)
     if as_json:
         rows = {name: {"ok": ok, "detail": detail} for name, (ok, detail) in checks.items()}
         out.print_json(json.dumps({"ok": all(ok for ok, _ in checks.values()), "checks": rows}))
@@ -46,6 +42,19 @@ def health(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
             out.print(detail, markup=False, soft_wrap=True)
     if not all(ok for ok, _ in checks.values()):
         raise typer.Exit(1)
+
+
+def _checks(config: Path) -> dict[str, tuple[bool, str]]:
+    try:
+        settings = running_settings(config)
+    except EmbeddedStackError as error:
+        return {"stack": (False, str(error))}
+    return {
+        "kafka": _check(lambda: _kafka(settings)),
+        "store": _check(lambda: StatusStore(connect(settings.store)).ping()),
+        "ray": _check(lambda: _ray(settings)),
+        **_pipelines(settings),
+    }
 
 
 def _check(check: Callable[[], str]) -> tuple[bool, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -21,10 +22,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 DEFAULT = DEFAULT_CONFIG
 
-out = Console(highlight=False)
+PIPED_WIDTH = 200
+"""Columns where there is no terminal to ask: a table that is cut to 80 says nothing to a pipe."""
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 """Standard output: what the command was asked for."""
 
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED_WIDTH)
 """Standard error: progress and remarks, so that output can be piped."""
 
 

@@ -8,6 +8,7 @@ from collections import Counter, deque
 
 import msgspec
 
+from vnpulse.demo.sample import Sample
 from vnpulse.kafka.consumer import AssignedConsumer
 from vnpulse.kafka.lags import LagReader, total_by_topic
 from vnpulse.messages import Alert
@@ -81,6 +82,15 @@ class Watcher:
         """Begin following."""
         for thread in self._threads:
             thread.start()
+
+    def has_all_of(self, sample: Sample) -> bool:
+        """Say whether every bar and article of ``sample`` was analysed and no group lags."""
+        return (
+            self.analysed_bars >= sample.analysed_bars
+            and self.analysed_articles >= sample.article_ids
+            and bool(self.lags)
+            and not any(self.lags.values())
+        )
 
     def stop(self) -> None:
         """Stop following and wait for the threads."""

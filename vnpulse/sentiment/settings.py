@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from vnpulse.configuration import CONFIG_DIR
-from vnpulse.strict_model import StrictModel
+from vnpulse.strict_model import FilePath, StrictModel
 
 Label = Literal["negative", "neutral", "positive"]
 """What an article is to someone who holds the stock."""
@@ -24,8 +24,8 @@ class SentimentSettings(StrictModel):
 
     model: Annotated[str, Field(min_length=1)] = "lexicon"
     labels: dict[str, Label] | None = None
-    lexicon: Path = CONFIG_DIR / "lexicon.yaml"
-    companies: Path = CONFIG_DIR / "companies.yaml"
+    lexicon: FilePath = CONFIG_DIR / "lexicon.yaml"
+    companies: FilePath = CONFIG_DIR / "companies.yaml"
     reads: Literal["article", "headline"] = "article"
     """What the model is given of an article: its headline and body, or the headline alone."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,2})?)$")] = "auto"
@@ -36,3 +36,10 @@ class SentimentSettings(StrictModel):
     history_articles: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Most recent articles kept for each symbol."""
     warmup_days: Annotated[int, Field(ge=0, le=3_650)] = 7
+
+    @field_validator("model")
+    @classmethod
+    def _folder_is_absolute(cls, model: str) -> str:
+        # As FilePath: the actor that loads it works in a folder of its own. Anything that is no
+        # folder here is left as it is, a name on the hub.
+        return str(Path(model).absolute()) if Path(model).is_dir() else model
