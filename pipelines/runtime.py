@@ -7,6 +7,7 @@ import importlib
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from actors.ray_port import ActorSpec, NameTaken, RayPort
 from actors.supervisor import Supervisor
 from pipelines.wiring import look_at
 from vnpulse.deployment import resolve
+from vnpulse.embedded.ray_head import ray_environment
 from vnpulse.errors import UserError, VnpulseError
 from vnpulse.settings import DEFAULT_CONFIG, Settings, load_settings
 from vnpulse.store.alerts import AlertStore
@@ -30,6 +32,10 @@ from vnpulse.store.status import StatusStore
 log = logging.getLogger("vnpulse.pipelines")
 
 PIPELINES = ("storage", "analysis", "aggregation", "notification")
+
+LOOPBACK_VARIABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+
+RAY_CONNECT_TIMEOUT_S = 10.0
 
 STEP_PERIOD_S = 0.1
 STATUS_PERIOD_S = 1.0
@@ -45,7 +51,9 @@ def main(*pipelines: str) -> NoReturn:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("kafka").setLevel(logging.WARNING)
     try:
-        status = run(pipelines, load_settings(arguments.config))
+        settings = resolve(load_settings(arguments.config))
+        _keep_to_loopback(settings)
+        status = run(pipelines, settings)
     except UserError as error:
         print(error, file=sys.stderr)
         status = EXIT_USAGE
@@ -56,8 +64,7 @@ def main(*pipelines: str) -> NoReturn:
 
 
 def run(pipelines: tuple[str, ...], settings: Settings) -> int:
-    """Run ``pipelines`` until told to stop; return the exit code."""
-    settings = resolve(settings)
+    """Run ``pipelines`` until told to stop; return the exit code. ``settings`` are resolved."""
     cluster = look_at(settings)
     database = connect(settings.store)
     for store in (BarStore(database), NewsStore(database), AlertStore(database)):
@@ -106,19 +113,37 @@ def run(pipelines: tuple[str, ...], settings: Settings) -> int:
     return 0
 
 
+def _keep_to_loopback(settings: Settings) -> None:
+    """Start this process again with what a driver needs to join a cluster on loopback.
+
+    Ray decides while it is imported whether 127.0.0.1 may stay or becomes the machine's address,
+    where such a cluster does not listen.
+    """
+    host = (settings.ray.address or "").rpartition(":")[0]
+    if (host == "localhost" or host.startswith("127.")) and LOOPBACK_VARIABLE not in os.environ:
+        changed = ray_environment()
+        kept = {name: value for name, value in os.environ.items() if name not in changed}
+        given = {name: value for name, value in changed.items() if value is not None}
+        os.execve(sys.executable, sys.orig_argv, kept | given)
+
+
 def connect_to_ray(settings: Settings) -> None:
     """Join the cluster. Raises UserError if none answers at the address."""
     address = settings.ray.address
     assert address is not None
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    host, _, port = address.rpartition(":")
     try:
+        if host and port.isdigit():
+            # Ray itself goes on trying for minutes, with warnings of its own.
+            socket.create_connection((host, int(port)), RAY_CONNECT_TIMEOUT_S).close()
         ray.init(
             address=address,
             namespace=settings.ray.namespace,
             logging_level=logging.WARNING,
             log_to_driver=True,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
             f"ray.address: no Ray cluster answers at {address}: {str(error).splitlines()[0]}"
         ) from None

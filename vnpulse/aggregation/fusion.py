@@ -40,8 +40,9 @@ class Fused(NamedTuple):
 def fuse(latest: Mapping[AnalysisType, AnalysisResult], book: RuleBook, now_ms: int) -> Fused:
     """Fuse the latest result of each analysis as of ``now_ms`` (event time)."""
     effective: dict[AnalysisType, tuple[float, float]] = {}
-    for kind, result in latest.items():
-        if kind not in book.weights:
+    for kind in book.weights:  # in this order, so that what is shown does not depend on arrival
+        result = latest.get(kind)
+        if result is None:
             continue
         age_minutes = max(0, now_ms - int(result.timestamp.timestamp() * 1000)) / MINUTE_MS
         factor = 2.0 ** (-age_minutes / book.sentiment_half_life_minutes) if kind == "sentiment" else 1.0
