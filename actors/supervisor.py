@@ -156,7 +156,9 @@ class Supervisor:
             self._fault(actor, f"died: {error}")
             return
         except Exception as error:
-            self._fault(actor, f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}")
+            self._fault(
+                actor, f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[-1]}"
+            )
             return
         period = PROBE_PERIOD_S * random.uniform(1 - PROBE_JITTER, 1 + PROBE_JITTER)
         actor.next_probe = now + period
@@ -185,13 +187,19 @@ class Supervisor:
     def _fault(self, actor: _Managed, error: str) -> None:
         log.warning("%s: %s; it will be replaced", actor.spec.name, error)
         if actor.handle is not None:
-            self._port.kill(actor.handle)
-        delay = RESTART_BACKOFF_S * (2.0**actor.failures - 1)
+            self._kill(actor)
+        delay = RESTART_BACKOFF_S * (2.0 ** min(actor.failures, 16) - 1)
         actor.not_before = self._now() + min(delay, RESTART_BACKOFF_CAP_S)
         actor.failures += 1
         actor.restarts += 1
         actor.status, actor.handle, actor.pending = Status.FAULTED, None, None
         actor.failed_probes, actor.error = 0, error
+
+    def _kill(self, actor: _Managed) -> None:
+        try:
+            self._port.kill(actor.handle)
+        except Exception:
+            log.exception("killing %s", actor.spec.name)
 
     def all_running(self) -> bool:
         """Say whether every actor runs and nothing it does fails."""
@@ -222,11 +230,14 @@ class Supervisor:
                 a for a in self._actors if a.spec.drain_rank == rank and a.handle is not None and a.owned
             ]
             # An analyzer has nothing to finish: its state is soft.
-            stopping = [
-                (a, self._port.call(a.handle, "stop", deadline_s))
-                for a in of_rank
-                if hasattr(a.spec.plain_class, "stop")
-            ]
+            stopping = []
+            for actor in of_rank:
+                if hasattr(actor.spec.plain_class, "stop"):
+                    try:
+                        stopping.append((actor, self._port.call(actor.handle, "stop", deadline_s)))
+                    except Exception as error:
+                        log.warning("%s did not stop: %s", actor.spec.name, error)
+                        unfinished.append(actor.spec.name)
             for actor, pending in stopping:
                 try:
                     if not self._port.answer(pending, deadline_s + 5):
@@ -235,6 +246,6 @@ class Supervisor:
                     log.warning("%s did not stop: %s", actor.spec.name, error)
                     unfinished.append(actor.spec.name)
             for actor in of_rank:
-                self._port.kill(actor.handle)
+                self._kill(actor)
                 actor.status, actor.handle, actor.pending = Status.STOPPED, None, None
         return unfinished

@@ -37,6 +37,7 @@ def load_model(path: Path, model: type[_Model], overrides: Mapping[str, Any] | N
         raise SettingsError(f"{path}: cannot be read: {error}") from None
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+        _check_keys(root)
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -54,8 +55,30 @@ def load_model(path: Path, model: type[_Model], overrides: Mapping[str, Any] | N
         # where a path is, and nothing else; of Python input it would refuse those two.
         return model.model_validate_json(json.dumps(document, default=_plain), strict=True)
     except ValidationError as error:
-        lines = [_describe(path, root, model, item) for item in error.errors(include_url=False)]
+        items = error.errors(include_url=False)
+        # A list is also "too short" when its items were refused: one mistake, one line.
+        refused = {item["loc"][:-1] for item in items}
+        items = [item for item in items if item["type"] != "too_short" or item["loc"] not in refused]
+        lines = [_describe(path, root, model, item) for item in items]
         raise SettingsError("\n".join(dict.fromkeys(lines))) from None
+
+
+def _check_keys(node: Any, above: tuple[Any, ...] = ()) -> None:
+    """Raise YAMLError for what a settings file cannot mean: a key twice, one that is no text, a loop."""
+    if node in above:
+        raise yaml.MarkedYAMLError(problem="contains itself", problem_mark=node.start_mark)
+    if isinstance(node, yaml.MappingNode):
+        known: set[str] = set()
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag.endswith(":timestamp"):
+                raise yaml.MarkedYAMLError(problem="a key must be text", problem_mark=key.start_mark)
+            if key.value in known and key.value != "<<":
+                raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
+            known.add(key.value)
+            _check_keys(value, (*above, node))
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _check_keys(item, (*above, node))
 
 
 def _plain(value: object) -> str:
@@ -66,8 +89,10 @@ def _plain(value: object) -> str:
 def _set(document: dict[str, Any], keys: Sequence[str], value: Any) -> None:
     for key in keys[:-1]:
         section = document.get(key)
-        if not isinstance(section, dict):
+        if section is None:
             section = document[key] = {}
+        if not isinstance(section, dict):
+            return  # a mistake in the file, which validation names
         document = section
     document[keys[-1]] = value
 
@@ -89,7 +114,9 @@ def _describe(path: Path, root: Any, model: type[BaseModel], item: Any) -> str:
     if isinstance(given, dict):
         # A rule about a whole section: its message says which values do not go together.
         return f"{where}: {key}: {problem}" if location else f"{where}: {problem}"
-    shown = "(secret)" if _is_secret(model, location) else json.dumps(given, default=str, ensure_ascii=False)
+    shown = (
+        "(secret)" if _may_be_secret(model, location) else json.dumps(given, default=str, ensure_ascii=False)
+    )
     return f"{where}: {key}: was {shown}, {problem}"
 
 
@@ -128,6 +155,23 @@ def _models_at(model: type[BaseModel], location: Sequence[str | int]) -> list[ty
         ]
         models = inner or models
     return models
+
+
+def _may_be_secret(model: type[BaseModel], location: Sequence[str | int]) -> bool:
+    """Say whether the value at ``location`` is a secret, or stands where a section with secrets should."""
+    return _is_secret(model, location) or any(
+        _holds_secrets(section)
+        for candidate in _models_at(model, location[:-1])
+        if location and (field := candidate.model_fields.get(str(location[-1]))) is not None
+        for section in _models_in(field.annotation)
+    )
+
+
+def _holds_secrets(model: type[BaseModel]) -> bool:
+    return any(
+        "SecretStr" in str(field.annotation) or any(map(_holds_secrets, _models_in(field.annotation)))
+        for field in model.model_fields.values()
+    )
 
 
 def _is_secret(model: type[BaseModel], location: Sequence[str | int]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -34,7 +35,7 @@ class ExchangeRules(StrictModel):
         bounds = [step.below for step in self.ticks]
         if not bounds or bounds[-1] is not None or None in bounds[:-1]:
             raise ValueError("ticks: the last step, and only the last, has no 'below'")
-        if bounds[:-1] != sorted(bounds[:-1], key=lambda bound: bound or 0):
+        if any(a >= b for a, b in pairwise(step.below for step in self.ticks[:-1])):  # type: ignore[operator]
             raise ValueError("ticks: 'below' must ascend")
         return self
 
@@ -48,7 +49,7 @@ class MarketRules(StrictModel):
 
     def tick_vnd(self, exchange: Exchange, price: float) -> int:
         """Return the tick size in VND at ``price`` thousand VND."""
-        vnd = Decimal(repr(price)) * 1000
+        vnd = Decimal(repr(float(price))) * 1000
         steps = self.exchanges[exchange].ticks
         return next(step.tick for step in steps if step.below is None or vnd < step.below)
 
@@ -57,7 +58,7 @@ class MarketRules(StrictModel):
     ) -> float:
         """Return ``price`` (thousand VND) on the tick grid; exact, computed in whole VND."""
         tick = self.tick_vnd(exchange, price)
-        steps = (Decimal(repr(price)) * 1000 / tick).to_integral_value(_ROUNDING[direction])
+        steps = (Decimal(repr(float(price))) * 1000 / tick).to_integral_value(_ROUNDING[direction])
         return float(steps * tick / 1000)
 
     def price_limits(self, exchange: Exchange, reference: float) -> tuple[float, float]:
@@ -66,7 +67,7 @@ class MarketRules(StrictModel):
         The ceiling is rounded down to the tick and the floor up, so neither passes the limit.
         """
         limit = Decimal(repr(self.exchanges[exchange].price_limit_pct)) / 100
-        base = Decimal(repr(reference))
+        base = Decimal(repr(float(reference)))
         return (
             self.round_to_tick(exchange, float(base * (1 - limit)), "up"),
             self.round_to_tick(exchange, float(base * (1 + limit)), "down"),

@@ -18,7 +18,8 @@ VIETNAM = dt.timezone(dt.timedelta(hours=7), "+07:00")
 SYMBOL_PATTERN = r"^[A-Z][A-Z0-9]{1,11}$"
 """Tickers are three characters; indices (VNINDEX) and covered warrants (CVPB2501) are longer."""
 
-Symbol = Annotated[str, msgspec.Meta(pattern=SYMBOL_PATTERN)]
+Symbol = Annotated[str, msgspec.Meta(pattern=SYMBOL_PATTERN[:-1] + r"\Z")]
+"""``$`` would let a line feed follow; configuration files are checked by another engine, without ``\\Z``."""
 Zoned = Annotated[dt.datetime, msgspec.Meta(tz=True)]
 Interval = Literal["1m", "5m", "15m", "1h", "1d"]
 
@@ -88,7 +89,7 @@ class OffsetRange(msgspec.Struct, frozen=True, order=True):
     last: int
 
 
-class TriggerMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
+class TriggerMetadata(msgspec.Struct, frozen=True):
     """``metadata`` of a trigger. ``sources`` names the raw records; none means "the latest state"."""
 
     data_count: int = 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,6 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from vnpulse.batches import PartitionBatch
@@ -53,14 +53,23 @@ class BarReader:
 
     def message(self, row: dict[str, Any]) -> PriceBar:
         """Return the message for one row of a table. Raises ValueError or TypeError."""
+        empty = [name for name in BAR_COLUMNS if row[name] is None or row[name] == ""]
+        if empty:
+            raise ValueError(f"{', '.join(empty)}: empty")
         interval = str(row.get("interval") or self._interval or "1m")
         if interval not in INTERVAL_MS:
             raise ValueError(f"interval was {interval}, allowed: {', '.join(INTERVAL_MS)}")
-        time = self._moment("time", row["time"], daily=interval == "1d")
+        time = self._moment("time", row["time"])
+        if time.tzinfo is None:
+            # A date alone names a trading day, whatever the zone.
+            if not (self._local_time or (interval == "1d" and time.time() == dt.time())):
+                raise ValueError(f"time {time.isoformat()} has no zone; --local-time reads it as Vietnamese")
+            time = time.replace(tzinfo=VIETNAM)
+        time = time.astimezone(VIETNAM)
         given = row.get("collected_at")
         # History is complete: such a bar was collected, at the earliest, when it had ended.
         end = time + dt.timedelta(milliseconds=INTERVAL_MS[interval])
-        collected = self._moment("collected_at", given, daily=False) if given else end
+        collected = self._moment("collected_at", given) if given else end
         return PriceBar(
             symbol=str(row["symbol"]),
             time=time,
@@ -74,20 +83,14 @@ class BarReader:
             source=row.get("source") or None,
         )
 
-    def _moment(self, column: str, value: Any, *, daily: bool) -> dt.datetime:
+    @staticmethod
+    def _moment(column: str, value: Any) -> dt.datetime:
         moment = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
         if isinstance(moment, dt.date) and not isinstance(moment, dt.datetime):
             moment = dt.datetime(moment.year, moment.month, moment.day)
         if not isinstance(moment, dt.datetime):
             raise TypeError(f"{column} was {value!r}, must be a date and time")
-        if moment.tzinfo is None:
-            # A date alone names a trading day, whatever the zone.
-            if not (self._local_time or (daily and moment.time() == dt.time())):
-                raise ValueError(
-                    f"{column} {moment.isoformat()} has no zone; --local-time reads it as Vietnamese"
-                )
-            moment = moment.replace(tzinfo=VIETNAM)
-        return moment.astimezone(VIETNAM)
+        return moment
 
     def check(self, batch: PartitionBatch, now_ms: int) -> list[Rejection]:
         """Return the rows that consumers would reject."""
@@ -105,8 +108,9 @@ class NewsReader:
 
     def message(self, row: dict[str, Any]) -> NewsItem:
         """Return the message for one row of a table. Raises ValueError."""
-        data = {name: value for name, value in row.items() if value is not None}
+        data = {name: value for name, value in row.items() if value is not None and value != ""}
         data.setdefault("symbol", None)
+        data.setdefault("content", "")  # an empty cell; that the column is there has been checked
         data.setdefault("collected_at", data.get("published_at"))
         if isinstance(data.get("tags"), str):
             data["tags"] = [tag.strip() for tag in data["tags"].split(",") if tag.strip()]
@@ -165,20 +169,30 @@ def _json_lines(path: Path, reader: Reader, now_ms: Callable[[], int]) -> Iterat
             yield _checked([(n, line) for n, line in numbered if line], [], len(lines), reader, now_ms())
 
 
-def _parquet(path: Path, needed: Sequence[str]) -> Iterator[pa.RecordBatch]:
+Rows = Iterator[tuple[int, dict[str, Any]]]
+
+
+def _parquet(path: Path, needed: Sequence[str]) -> Rows:
     file = pa_parquet.ParquetFile(path)
     _require(path, needed, file.schema_arrow.names)
-    return iter(file.iter_batches(CHUNK_ROWS))
+    number = 0
+    for table in file.iter_batches(CHUNK_ROWS):
+        for row in table.to_pylist():
+            number += 1
+            yield number, row
 
 
-def _csv(path: Path, needed: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _csv(path: Path, needed: Sequence[str]) -> Rows:
+    """Yield rows by the line that they end on, as an editor shows it; cells may hold line breaks."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        header = next(csv.reader(file), [])
-    _require(path, needed, header)
-    # Everything as text: guessing types would make "1m" or an odd price fail a whole block.
-    types = {name: pa.string() for name in header}
-    options = pa_csv.ConvertOptions(column_types=types, strings_can_be_null=True)
-    return iter(pa_csv.open_csv(path, convert_options=options))
+        reader = csv.DictReader(file, restkey=_SURPLUS, restval=None)
+        _require(path, needed, reader.fieldnames or [])
+        for row in reader:
+            yield reader.line_num, row
+
+
+_SURPLUS = ""
+"""Where the csv module puts fields beyond those of the header; no column is called that."""
 
 
 def _require(path: Path, needed: Sequence[str], names: Sequence[str]) -> None:
@@ -192,22 +206,22 @@ def _table(
     path: Path,
     reader: Reader,
     now_ms: Callable[[], int],
-    batches_of: Callable[[Path, Sequence[str]], Iterator[pa.RecordBatch]],
+    rows_of: Callable[[Path, Sequence[str]], Rows],
 ) -> Iterator[Chunk]:
-    # Rows are counted as an editor shows them: the first line of a CSV file is its header.
-    done = 1 if path.suffix.lower() == ".csv" else 0
     try:
-        for table in batches_of(path, reader.columns):
+        rows = rows_of(path, reader.columns)
+        while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
             numbered: list[tuple[int, bytes]] = []
             rejected: list[tuple[int, str]] = []
-            for i, row in enumerate(table.to_pylist(), start=done + 1):
+            for number, row in chunk:
                 try:
-                    numbered.append((i, encode(reader.message(row))))
+                    if _SURPLUS in row:
+                        raise ValueError(f"has {len(row[_SURPLUS])} more fields than the header")
+                    numbered.append((number, encode(reader.message(row))))
                 except (ValueError, TypeError, OverflowError, msgspec.MsgspecError) as error:
-                    rejected.append((i, str(error)))
-            done += table.num_rows
-            yield _checked(numbered, rejected, table.num_rows, reader, now_ms())
-    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+                    rejected.append((number, str(error)))
+            yield _checked(numbered, rejected, len(chunk), reader, now_ms())
+    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
         raise InputFileError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
 
 

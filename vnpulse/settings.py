@@ -36,7 +36,7 @@ Count = Annotated[int, Field(ge=1)]
 class EmbeddedSettings(StrictModel):
     """The stack that ``vnpulse up`` brings along. Ports are free ones unless named."""
 
-    state_dir: FilePath = Field(default=Path(".vnpulse"), validate_default=True)
+    state_dir: FilePath = Field(default_factory=lambda: Path(".vnpulse").absolute())
     kafka_port: Port | None = None
     kafka_heap_mb: Annotated[int, Field(ge=128, le=65_536)] = 512
     mongo_port: Port | None = None
@@ -77,6 +77,12 @@ class ConsumerTuning(StrictModel):
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
     session_timeout_ms: Annotated[int, Field(ge=6_000, le=1_800_000)] = 30_000
     heartbeat_interval_ms: Annotated[int, Field(ge=100)] = 10_000
+
+    @model_validator(mode="after")
+    def _heart_beats_in_time(self) -> Self:
+        if self.heartbeat_interval_ms >= self.session_timeout_ms:
+            raise ValueError("heartbeat_interval_ms must be below session_timeout_ms")
+        return self
 
 
 class ProducerTuning(StrictModel):

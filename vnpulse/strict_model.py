@@ -15,4 +15,6 @@ the file, and made absolute there, because actors work in folders of their own."
 class StrictModel(BaseModel):
     """A section of the configuration. Values are never coerced: "8" is not a number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False
+    )

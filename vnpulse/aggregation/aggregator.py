@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from vnpulse.aggregation.fusion import Fused, fuse
 from vnpulse.aggregation.rules import Episode, InputName, Rule, RuleBook
 from vnpulse.ids import derived_id
 from vnpulse.market import Exchange, MarketRules
-from vnpulse.messages import INTERVAL_MS, Alert, AlertData, AnalysisResult, AnalysisType, RecordRef
+from vnpulse.messages import INTERVAL_MS, VIETNAM, Alert, AlertData, AnalysisResult, AnalysisType, RecordRef
 
 SESSION_MS = 225 * 60_000
 """Trading time of a day on HOSE without its auctions: 09:15-11:30 and 13:00-14:30."""
@@ -29,6 +30,8 @@ class SymbolState(msgspec.Struct, omit_defaults=True):
 
     latest: dict[AnalysisType, AnalysisResult] = {}
     episodes: dict[str, Episode] = {}
+    taken: dict[AnalysisType, list[str]] = {}
+    """Ids of the results of the latest moment: several may have the same timestamp."""
 
 
 encode_state = msgspec.msgpack.Encoder().encode
@@ -57,29 +60,39 @@ class Aggregator:
         """
         kind = result.analysis_type
         previous = state.latest.get(kind)
-        if previous is not None and (
-            result.result_id == previous.result_id or result.timestamp < previous.timestamp
-        ):
-            return []
-        state.latest[kind] = result
+        same_moment = []
+        if previous is not None:
+            if result.timestamp < previous.timestamp:
+                return []
+            if result.timestamp == previous.timestamp:
+                same_moment = state.taken.get(kind, [])
+                if result.result_id in same_moment:
+                    return []
+        latest = state.latest | {kind: result}
         now_ms = int(result.timestamp.timestamp() * 1000)
-        fused = fuse(state.latest, self._book, now_ms)
+        fused = fuse(latest, self._book, now_ms)
         alerts = []
+        stepped: dict[str, Episode] = {}
         for rule in self._readers[kind]:
-            value, confidence = self._input(rule.input, state, fused)
+            value, confidence = self._input(rule.input, latest, fused)
             if value is None:
                 continue
-            episode = state.episodes.setdefault(rule.name, Episode())
+            episode = stepped[rule.name] = copy(state.episodes.get(rule.name) or Episode())
             if episode.step(rule, value, confidence, now_ms):
-                alerts.append(self._alert(rule, value, result, record, fused, state))
+                alerts.append(self._alert(rule, value, result, record, fused, latest))
+        # Only now: a result that cannot be taken in leaves the state as it was.
+        state.latest, state.taken[kind] = latest, [*same_moment, result.result_id]
+        state.episodes |= stepped
         return alerts
 
-    def _input(self, name: InputName, state: SymbolState, fused: Fused) -> tuple[float | None, float]:
+    def _input(
+        self, name: InputName, latest: Mapping[AnalysisType, AnalysisResult], fused: Fused
+    ) -> tuple[float | None, float]:
         if name == "final_score":
             return fused.score, fused.confidence
         if name == "day_change_pct":
-            return _day_change_pct(state.latest.get("technical")), 1.0
-        result = state.latest.get("technical" if name == "technical_score" else "sentiment")
+            return _day_change_pct(latest.get("technical")), 1.0
+        result = latest.get("technical" if name == "technical_score" else "sentiment")
         return (result.results.score, result.results.confidence) if result else (None, 0.0)
 
     def _alert(
@@ -89,7 +102,7 @@ class Aggregator:
         result: AnalysisResult,
         record: RecordRef,
         fused: Fused,
-        state: SymbolState,
+        latest: Mapping[AnalysisType, AnalysisResult],
     ) -> Alert:
         recommendation: str = "HOLD"
         if fused.score >= self._book.recommendation.buy_above:
@@ -99,7 +112,7 @@ class Aggregator:
         data = AlertData(
             final_score=round(fused.score, 6),
             recommendation=recommendation,  # type: ignore[arg-type]
-            target_price=self._target(result.symbol, recommendation, state.latest.get("technical")),
+            target_price=self._target(result.symbol, recommendation, latest.get("technical")),
             explanation=self._explain(rule, value, result, record, fused),
         )
         return Alert(
@@ -160,7 +173,7 @@ class Aggregator:
                     "age_factor": round(part.age_factor, 6),
                     "share": round(part.share, 6),
                     "contribution": round(part.contribution, 6),
-                    "as_of": part.result.timestamp.isoformat(),
+                    "as_of": part.result.timestamp.astimezone(VIETNAM).isoformat(),
                     "model_version": part.result.metadata.model_version,
                     "result_id": part.result.result_id,
                 }

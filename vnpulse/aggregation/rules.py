@@ -79,7 +79,7 @@ class RuleBook(StrictModel):
     """configs/rules.yaml."""
 
     version: str
-    weights: dict[AnalysisType, Annotated[float, Field(gt=0, le=1)]]
+    weights: Annotated[dict[AnalysisType, Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
     sentiment_half_life_minutes: Annotated[float, Field(gt=0)]
     recommendation: Recommendation
     target_atr: Annotated[float, Field(gt=0)]

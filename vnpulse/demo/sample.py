@@ -19,6 +19,7 @@ import pyarrow.parquet as pa_parquet
 from vnpulse.batches import BarBatch, Series
 from vnpulse.errors import UserError
 from vnpulse.messages import INTERVAL_MS, VIETNAM, NewsItem, PriceBar, encode
+from vnpulse.publishing import MARKET_KEY
 
 DATA_DIR = Path(__file__).parent / "data"
 
@@ -90,7 +91,7 @@ def load_sample(symbols: Sequence[str] = (), folder: Path = DATA_DIR) -> Sample:
             continue
         # An article is known from the first minute of trading that is not before it.
         at = int(np.searchsorted(minutes, item.published_at.timestamp() * 1000))
-        news[min(at, len(minutes) - 1)].append((item.symbol or "VNINDEX", encode(item)))
+        news[min(at, len(minutes) - 1)].append((item.symbol or MARKET_KEY, encode(item)))
         ids.add(item.news_id)
     return Sample(
         symbols=sorted(chosen),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 from kafka import KafkaConsumer
+from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from vnpulse.batches import PartitionBatch
@@ -142,5 +144,6 @@ class AssignedConsumer:
             return {tp.partition: o for tp, o in self._consumer.end_offsets(self._assigned).items()}
 
     def close(self) -> None:
-        """Leave the broker. Commits nothing."""
-        self._consumer.close()
+        """Leave the broker. Commits nothing, so there is nothing to lose if it is gone already."""
+        with suppress(KafkaError):
+            self._consumer.close()

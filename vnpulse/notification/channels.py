@@ -59,11 +59,12 @@ class JsonLines:
         fresh = {alert.alert_id: alert for alert in alerts if alert.alert_id not in self._seen}
         if not fresh:
             return
+        known, self._seen = self._seen, None  # until it is written: a failed write may leave half a line
         with self._path.open("ab") as file:
             file.write(b"".join(encode(alert) + b"\n" for alert in fresh.values()))
             file.flush()
             os.fsync(file.fileno())
-        self._seen |= fresh.keys()
+        self._seen = known | fresh.keys()
 
     def _recover(self) -> set[str]:
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ class _Partition:
     topic: str
     next_offset: int
     quiet_below: int
-    """Records below were committed before the restart: their alerts are out already."""
+    """Records below were done before: their alerts and dead letters are out already."""
     states: dict[str, tuple[int, SymbolState]]
     changed: set[str] = field(default_factory=set)
 
@@ -64,6 +64,7 @@ class ResultHandler:
         self._alert_topic = alert_topic
         self._clock = clock
         self._partitions: dict[int, _Partition] = {}
+        self._done: dict[int, int] = {}
         self._snapshot_due_ms = 0
         self.counts: Counter[str] = Counter()
 
@@ -77,6 +78,7 @@ class ResultHandler:
                 if known.next_offset >= batch.start_offset:
                     alerts += self._step_through(batch, known)
                 reached[batch.partition] = known.next_offset
+                self._done.setdefault(batch.partition, known.quiet_below)
             for alert in alerts:
                 self._producer.send(self._alert_topic, alert.symbol, encode(alert))
             self._producer.flush()
@@ -86,6 +88,8 @@ class ResultHandler:
             # snapshot, which the next attempt reads.
             self._partitions.clear()
             raise
+        for partition, offset in reached.items():
+            self._done[partition] = max(self._done[partition], offset)
         self.counts["alerts"] += len(alerts)
         if self._clock.now_ms() >= self._snapshot_due_ms:
             self._save_snapshots()
@@ -94,16 +98,18 @@ class ResultHandler:
     def _restore(self, batch: PartitionBatch) -> _Partition:
         next_offset, stored = self._store.load_snapshot(batch.topic, batch.partition)
         states = {symbol: (offset, decode_state(state)) for symbol, (offset, state) in stored.items()}
-        known = _Partition(batch.topic, min(next_offset, batch.start_offset), batch.start_offset, states)
+        known = _Partition(
+            batch.topic,
+            min(next_offset, batch.start_offset),
+            self._done.get(batch.partition, batch.start_offset),
+            states,
+        )
         self._partitions[batch.partition] = known
         return known
 
     def _step_through(self, batch: PartitionBatch, known: _Partition) -> list[Alert]:
         results, rows, rejections = decode_each(batch.values, _decode_result)
         offsets, timestamps = batch.offsets.tolist(), batch.timestamps.tolist()
-        self._dead_letters.send(batch, [r for r in rejections if offsets[r.row] >= known.quiet_below])
-        self.counts["results"] += len(results)
-        self.counts["rejected"] += len(rejections)
         alerts: list[Alert] = []
         for result, row in zip(results, rows, strict=True):
             seen_to, state = known.states.get(result.symbol) or (0, SymbolState())
@@ -111,11 +117,19 @@ class ResultHandler:
             if offset < seen_to:
                 continue
             record = RecordRef(batch.topic, batch.partition, offset, timestamps[row])
-            fired = self._aggregator.step(state, result, record)
+            try:
+                fired = self._aggregator.step(state, result, record)
+            except Exception as error:  # a defect that this result brings out; the state is untouched
+                message = f"{type(error).__name__}: {error}"
+                rejections.append(Rejection(row, "processing-error", message))
+                continue
             if offset >= known.quiet_below:
                 alerts += fired
             known.states[result.symbol] = (offset + 1, state)
             known.changed.add(result.symbol)
+        self._dead_letters.send(batch, [r for r in sorted(rejections) if offsets[r.row] >= known.quiet_below])
+        self.counts["results"] += len(results)
+        self.counts["rejected"] += len(rejections)
         known.next_offset = batch.next_offset
         return alerts
 
@@ -134,5 +148,7 @@ class ResultHandler:
 
     def close(self) -> None:
         """Save the state, send what is queued, and let go of the broker."""
-        self._save_snapshots()
-        self._producer.close()
+        try:
+            self._save_snapshots()
+        finally:
+            self._producer.close()

@@ -68,9 +68,10 @@ class TriggerHandler:
     def handle(self, batches: list[PartitionBatch]) -> dict[int, int]:
         """Analyze what the triggers ask for and send the results. See Handler."""
         triggers: list[AnalysisTrigger] = []
+        rejected: list[tuple[PartitionBatch, list[Rejection]]] = []
         for batch in batches:
             decoded, _, rejections = decode_each(batch.values, _decode_trigger)
-            self._dead_letters.send(batch, rejections)
+            rejected.append((batch, rejections))
             triggers += decoded
         self.counts["triggers"] += len(triggers)
         pending = [
@@ -80,6 +81,8 @@ class TriggerHandler:
         ]
         for done in as_completed(pending):
             self.counts["results"] += done.result()
+        for batch, rejections in rejected:
+            self._dead_letters.send(batch, rejections)
         self._producer.flush()
         return {batch.partition: batch.next_offset for batch in batches}
 

@@ -96,6 +96,7 @@ class PartitionLoop:
         self._last_commit_s = 0.0
         self._failing_since_s = 0.0
         self._last_error = ""
+        self._failed_rounds = 0
 
     def stop(self) -> None:
         """Ask ``run`` to return; it finishes or abandons the current attempt first."""
@@ -115,18 +116,14 @@ class PartitionLoop:
 
     def run(self) -> None:
         """Consume until ``stop``. Opens the source itself, again and again if it must."""
-        attempt = 0
         while not self._stopping.is_set():
             try:
                 source = self._source_factory()
             except VnpulseError as error:
                 if not error.retriable:
                     raise
-                self._failed(error)
-                self._back_off(attempt)
-                attempt += 1
+                self._round_failed(error)
                 continue
-            attempt = 0
             try:
                 self._positions = source.positions
                 self._consume(source)
@@ -134,17 +131,27 @@ class PartitionLoop:
                 # The broker went away between rounds: open the source again at what is committed.
                 if not error.retriable:
                     raise
-                self._failed(error)
-                self._back_off(attempt)
+                self._round_failed(error)
             finally:
                 source.close()
         self._handler.close()
 
+    def _round_failed(self, error: VnpulseError) -> None:
+        self._failed(error)
+        self._back_off(self._failed_rounds)
+        self._failed_rounds += 1
+
+    def _round_succeeded(self) -> None:
+        self._failed_rounds = 0
+        self._failing_since_s = 0.0
+
     def _consume(self, source: Source) -> None:
+        committed = source.positions
         while not self._stopping.is_set():
             batches = source.poll(POLL_TIMEOUT_MS)
             self._last_poll_s = time.time()
             if not batches:
+                self._round_succeeded()
                 continue
             reached = self._handle(batches)
             if reached is None:
@@ -153,17 +160,19 @@ class PartitionLoop:
             for batch in batches:
                 offset = reached[batch.partition]
                 if offset == batch.next_offset:
-                    done[batch.partition] = offset
+                    if offset > committed[batch.partition]:
+                        done[batch.partition] = offset
                 else:
                     # What was committed stays so: its effects are out, only some state lacks it.
                     log.info("%s/%d: going back to offset %d", batch.topic, batch.partition, offset)
                     source.seek(batch.partition, offset)
             if done:
                 source.commit(done)
+                committed |= done
             self._positions = source.positions
             self._records += sum(map(len, batches))
             self._last_record_s = self._last_commit_s = time.time()
-            self._failing_since_s = 0.0
+            self._round_succeeded()
 
     def _handle(self, batches: list[PartitionBatch]) -> dict[int, int] | None:
         """Handle ``batches`` whatever it takes; None if told to stop before that succeeded."""

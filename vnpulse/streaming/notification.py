@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Sequence
 
 import msgspec
@@ -30,6 +30,7 @@ class AlertHandler:
         self._channels = channels
         self._producer = producer
         self._dead_letters = dead_letters
+        self._taken: defaultdict[str, set[str]] = defaultdict(set)
         self._seen: OrderedDict[str, None] = OrderedDict()
         self.counts: Counter[str] = Counter()
 
@@ -42,9 +43,19 @@ class AlertHandler:
             alerts |= {alert.alert_id: alert for alert in decoded if alert.alert_id not in self._seen}
         self._producer.flush()
         in_order = sorted(alerts.values(), key=lambda alert: alert.timestamp)
+        failure: Exception | None = None
         for channel in self._channels:
-            channel.send(in_order)
-            self.counts[f"sent_{channel.name}"] += len(in_order)
+            fresh = [alert for alert in in_order if alert.alert_id not in self._taken[channel.name]]
+            try:
+                channel.send(fresh)
+            except Exception as error:
+                failure = failure or error
+                continue
+            self._taken[channel.name].update(alert.alert_id for alert in fresh)
+            self.counts[f"sent_{channel.name}"] += len(fresh)
+        if failure is not None:
+            raise failure
+        self._taken.clear()
         self._remember(alerts)
         return {batch.partition: batch.next_offset for batch in batches}
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
 
 from vnpulse.batches import BarBatch, NewsBatch, PartitionBatch
 from vnpulse.clock import Clock
@@ -22,26 +24,68 @@ from vnpulse.messages import (
     TriggerType,
     encode,
 )
-from vnpulse.store.bars import BarStore
-from vnpulse.store.news import NewsStore
 from vnpulse.streaming.analyzer_pool import UpdatePool
 
+_Batch = TypeVar("_Batch", BarBatch, NewsBatch)
+_Batch_contra = TypeVar("_Batch_contra", BarBatch, NewsBatch, contravariant=True)
 
-class _RawHandler:
-    """What prices and news have in common: reject, announce, and the order of effects.
 
-    The order is store, analyzers, triggers, flush. The store comes first so that an analyzer that
-    restarts in between finds there whatever a trigger may ask it about.
+class Writes(Protocol[_Batch_contra]):
+    """The store's side of a raw topic."""
+
+    def write(self, batches: Sequence[_Batch_contra]) -> None:
+        """Store the batches and how far they reach, durably and repeatably."""
+
+
+class _RawHandler(ABC, Generic[_Batch]):
+    """What prices and news have in common: the order of effects.
+
+    Store, analyzers, triggers, dead letters, flush. The store comes first so that an analyzer
+    that restarts in between finds there whatever a trigger may ask it about. Dead letters come
+    late so that an outage, which repeats all of this, does not multiply them.
     """
 
     def __init__(
-        self, producer: StockKafkaProducer, dead_letters: DeadLetters, trigger_topic: str, clock: Clock
+        self,
+        store: Writes[_Batch],
+        analyzers: UpdatePool[_Batch],
+        producer: StockKafkaProducer,
+        dead_letters: DeadLetters,
+        trigger_topic: str,
+        clock: Clock,
     ) -> None:
+        self._store: Writes[_Batch] = store
+        self._analyzers: UpdatePool[_Batch] = analyzers
         self._producer = producer
         self._dead_letters = dead_letters
         self._trigger_topic = trigger_topic
         self._clock = clock
         self.counts: Counter[str] = Counter()
+
+    @abstractmethod
+    def _decode(self, batch: PartitionBatch, now_ms: int) -> tuple[_Batch, list[Rejection]]: ...
+
+    @abstractmethod
+    def _trigger(self, decoded: _Batch) -> None: ...
+
+    def handle(self, batches: list[PartitionBatch]) -> dict[int, int]:
+        """Store the records, update the analyzers, trigger analysis. See Handler."""
+        now_ms = self._clock.now_ms()
+        decoded, rejections = zip(*(self._decode(batch, now_ms) for batch in batches), strict=True)
+        self._store.write(decoded)
+        expected = self._analyzers.update(decoded)
+        reached: dict[int, int] = {}
+        for batch, good, bad, offset in zip(batches, decoded, rejections, expected, strict=True):
+            if offset < batch.start_offset:
+                reached[batch.partition] = offset  # all of this comes again, after what is missing
+                continue
+            reached[batch.partition] = batch.next_offset
+            self._trigger(good)
+            self._dead_letters.send(batch, bad)
+        self._producer.flush()
+        self.counts["stored"] += sum(map(len, decoded))
+        self.counts["rejected"] += sum(map(len, rejections))
+        return reached
 
     def reject(self, batch: PartitionBatch, rejections: list[Rejection], attempts: int) -> None:
         """Dead-letter rows of ``batch``, durably."""
@@ -65,12 +109,12 @@ class _RawHandler:
         self._producer.send(self._trigger_topic, symbol, encode(trigger))
 
 
-class PriceHandler(_RawHandler):
+class PriceHandler(_RawHandler[BarBatch]):
     """Bars: one bulk write, one call a technical shard, one trigger a symbol and partition."""
 
     def __init__(
         self,
-        store: BarStore,
+        store: Writes[BarBatch],
         technical: UpdatePool[BarBatch],
         producer: StockKafkaProducer,
         dead_letters: DeadLetters,
@@ -78,32 +122,11 @@ class PriceHandler(_RawHandler):
         clock: Clock,
         analysed_intervals: Sequence[str],
     ) -> None:
-        super().__init__(producer, dead_letters, trigger_topic, clock)
-        self._store = store
-        self._technical = technical
+        super().__init__(store, technical, producer, dead_letters, trigger_topic, clock)
         self._analysed_intervals = frozenset(analysed_intervals)
 
-    def handle(self, batches: list[PartitionBatch]) -> dict[int, int]:
-        """Store the bars, update the technical analyzers, trigger analysis. See Handler."""
-        now_ms = self._clock.now_ms()
-        decoded: list[BarBatch] = []
-        for batch in batches:
-            bars, rejections = decode_bars(batch, now_ms)
-            self._dead_letters.send(batch, rejections)
-            self.counts["bars"] += len(bars)
-            self.counts["rejected"] += len(rejections)
-            decoded.append(bars)
-        self._store.write(decoded)
-        expected = self._technical.update(decoded)
-        reached: dict[int, int] = {}
-        for bars, offset in zip(decoded, expected, strict=True):
-            if offset < bars.start_offset:
-                reached[bars.partition] = offset
-                continue
-            reached[bars.partition] = bars.next_offset
-            self._trigger(bars)
-        self._producer.flush()
-        return reached
+    def _decode(self, batch: PartitionBatch, now_ms: int) -> tuple[BarBatch, list[Rejection]]:
+        return decode_bars(batch, now_ms)
 
     def _trigger(self, bars: BarBatch) -> None:
         stretches: dict[str, list[int]] = {}
@@ -126,12 +149,12 @@ class PriceHandler(_RawHandler):
             self._announce("price_update", symbol, source, event_time_ms, count)
 
 
-class NewsHandler(_RawHandler):
+class NewsHandler(_RawHandler[NewsBatch]):
     """Articles: the same, with the symbols that each one is about found here, once."""
 
     def __init__(
         self,
-        store: NewsStore,
+        store: Writes[NewsBatch],
         sentiment: UpdatePool[NewsBatch],
         producer: StockKafkaProducer,
         dead_letters: DeadLetters,
@@ -139,32 +162,11 @@ class NewsHandler(_RawHandler):
         clock: Clock,
         symbols_of: Callable[[NewsItem], tuple[str, ...]],
     ) -> None:
-        super().__init__(producer, dead_letters, trigger_topic, clock)
-        self._store = store
-        self._sentiment = sentiment
+        super().__init__(store, sentiment, producer, dead_letters, trigger_topic, clock)
         self._symbols_of = symbols_of
 
-    def handle(self, batches: list[PartitionBatch]) -> dict[int, int]:
-        """Store the articles, update the sentiment analyzers, trigger analysis. See Handler."""
-        now_ms = self._clock.now_ms()
-        decoded: list[NewsBatch] = []
-        for batch in batches:
-            news, rejections = decode_news(batch, now_ms, self._symbols_of)
-            self._dead_letters.send(batch, rejections)
-            self.counts["articles"] += len(news)
-            self.counts["rejected"] += len(rejections)
-            decoded.append(news)
-        self._store.write(decoded)
-        expected = self._sentiment.update(decoded)
-        reached: dict[int, int] = {}
-        for news, offset in zip(decoded, expected, strict=True):
-            if offset < news.start_offset:
-                reached[news.partition] = offset
-                continue
-            reached[news.partition] = news.next_offset
-            self._trigger(news)
-        self._producer.flush()
-        return reached
+    def _decode(self, batch: PartitionBatch, now_ms: int) -> tuple[NewsBatch, list[Rejection]]:
+        return decode_news(batch, now_ms, self._symbols_of)
 
     def _trigger(self, news: NewsBatch) -> None:
         rows: Mapping[str, list[int]] = defaultdict(list)

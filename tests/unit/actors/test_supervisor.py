@@ -1,0 +1,472 @@
+"""The supervisor on a fake Ray and a fake clock: what should run, does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from actors.ray_port import ActorGone, ActorSpec, NameTaken
+from actors.supervisor import (
+    PROBE_TIMEOUT_S,
+    PROBES_FAILED_LIMIT,
+    RESTART_BACKOFF_CAP_S,
+    STABLE_AFTER_S,
+    START_TIMEOUT_S,
+    Supervisor,
+)
+
+HEALTHY = {"alive": True, "error": ""}
+
+
+class Consumer:
+    """Stands for a class that can be stopped."""
+
+    def stop(self, deadline_s: float) -> bool:
+        return True
+
+
+class Analyzer:
+    """Stands for a class that has nothing to finish."""
+
+
+@dataclass
+class Call:
+    process: Process
+    method: str
+    done: bool = False
+    answer: Any = None
+    error: Exception | None = None
+
+
+@dataclass
+class Process:
+    name: str
+    alive: bool = True
+    calls: list[Call] = field(default_factory=list)
+
+
+class FakeRay:
+    """Processes by name. A method is answered at once unless ``hanging`` or ``failing`` says otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.processes: dict[str, Process] = {}
+        self.created: list[str] = []
+        self.killed: list[str] = []
+        self.log: list[str] = []
+        self.hanging: set[tuple[str, str]] = set()
+        self.failing: dict[tuple[str, str], Callable[[], Exception]] = {}
+        self.answers: dict[tuple[str, str], Any] = {}
+        self.broken: dict[str, set[str]] = {}
+        self.taken: set[str] = set()
+
+    def _break(self, verb: str, name: str) -> None:
+        if verb in self.broken.get(name, ()):
+            raise RuntimeError(f"{verb} {name}: the connection to Ray is gone")
+
+    def create(self, spec: ActorSpec) -> Process:
+        self._break("create", spec.name)
+        held = self.processes.get(spec.name)
+        if spec.name in self.taken or (held is not None and held.alive):
+            raise NameTaken(spec.name)
+        self.created.append(spec.name)
+        self.processes[spec.name] = Process(spec.name)
+        return self.processes[spec.name]
+
+    def find(self, name: str) -> Process:
+        self._break("find", name)
+        process = self.processes.get(name)
+        if process is None or not process.alive:
+            raise ActorGone(name)
+        return process
+
+    def call(self, handle: Process, method: str, *arguments: Any) -> Call:
+        self._break("call", handle.name)
+        call = Call(handle, method)
+        handle.calls.append(call)
+        self.log.append(f"{method} {handle.name}")
+        if (handle.name, method) not in self.hanging:
+            self.finish(call)
+        return call
+
+    def finish(self, call: Call) -> None:
+        key = (call.process.name, call.method)
+        call.done = True
+        if key in self.failing:
+            call.error = self.failing[key]()
+        else:
+            default = {"health": HEALTHY, "start": None, "stop": True}[call.method]
+            call.answer = self.answers.get(key, default)
+
+    def is_done(self, pending: Call) -> bool:
+        return pending.done or not pending.process.alive
+
+    def answer(self, pending: Call, timeout_s: float) -> Any:
+        if not pending.process.alive:
+            raise ActorGone("process died")
+        if not pending.done:
+            raise TimeoutError
+        self.log.append(f"answered {pending.method} {pending.process.name}")
+        if pending.error is not None:
+            raise pending.error
+        return pending.answer
+
+    def kill(self, handle: Process) -> None:
+        self._break("kill", handle.name)
+        handle.alive = False
+        self.killed.append(handle.name)
+        self.log.append(f"kill {handle.name}")
+
+    def open_calls(self, name: str) -> int:
+        return sum(not call.done for call in self.processes[name].calls)
+
+
+def consumer(name: str, rank: int = 0, stage: int = 1) -> ActorSpec:
+    return ActorSpec(name, Consumer, (), stage=stage, drain_rank=rank)
+
+
+def analyzer(name: str) -> ActorSpec:
+    return ActorSpec(name, Analyzer, (), stage=0, drain_rank=9, shared=True)
+
+
+@pytest.fixture
+def ray() -> FakeRay:
+    return FakeRay()
+
+
+def supervise(ray: FakeRay, *specs: ActorSpec) -> Supervisor:
+    return Supervisor(ray, specs, now=lambda: ray.now)
+
+
+def steps(ray: FakeRay, supervisor: Supervisor, seconds: float, every: float = 0.5) -> None:
+    until = ray.now + seconds
+    while ray.now < until:
+        ray.now += every
+        supervisor.step()
+
+
+def row(supervisor: Supervisor, name: str) -> dict[str, Any]:
+    return next(row for row in supervisor.status() if row["name"] == name)
+
+
+def running(ray: FakeRay, *specs: ActorSpec) -> Supervisor:
+    supervisor = supervise(ray, *specs)
+    steps(ray, supervisor, 5)
+    assert supervisor.all_running()
+    return supervisor
+
+
+def test_actors_are_made_started_and_then_run(ray: FakeRay) -> None:
+    supervisor = supervise(ray, consumer("a"), consumer("b"))
+    assert {row["status"] for row in supervisor.status()} == {"stopped"}
+    supervisor.step()
+    assert {row["status"] for row in supervisor.status()} == {"starting"}
+    assert not supervisor.all_running()
+    supervisor.step()
+    assert supervisor.all_running()
+    assert ray.created == ["a", "b"]
+    assert ray.log[:2] == ["start a", "start b"]
+
+
+def test_a_later_stage_waits_until_all_of_the_earlier_one_runs(ray: FakeRay) -> None:
+    ray.hanging = {("technical/1", "start")}
+    supervisor = supervise(ray, consumer("storage"), analyzer("technical/0"), analyzer("technical/1"))
+    steps(ray, supervisor, 20)
+    assert ray.created == ["technical/0", "technical/1"]
+    ray.finish(ray.processes["technical/1"].calls[0])
+    steps(ray, supervisor, 2)
+    assert ray.created == ["technical/0", "technical/1", "storage"]
+    assert supervisor.all_running()
+
+
+def test_an_actor_of_the_first_stage_that_dies_later_does_not_hold_up_the_others(ray: FakeRay) -> None:
+    supervisor = running(ray, consumer("storage"), analyzer("technical"))
+    ray.hanging = {("technical", "start")}
+    ray.processes["technical"].alive = False
+    ray.processes["storage"].alive = False
+    steps(ray, supervisor, 5)
+    assert row(supervisor, "technical")["status"] == "starting"
+    assert row(supervisor, "storage")["status"] == "running"
+
+
+def test_an_actor_that_died_is_replaced(ray: FakeRay) -> None:
+    supervisor = running(ray, consumer("a"), consumer("b"))
+    ray.processes["a"].alive = False
+    steps(ray, supervisor, 3)
+    assert ray.created == ["a", "b", "a"]
+    assert supervisor.all_running()
+    assert (row(supervisor, "a")["restarts"], row(supervisor, "b")["restarts"]) == (1, 0)
+
+
+def test_an_actor_that_says_its_work_has_ended_is_replaced(ray: FakeRay) -> None:
+    supervisor = running(ray, consumer("a"))
+    ray.answers["a", "health"] = {"alive": False, "error": "KafkaRefused: not authorised"}
+    steps(ray, supervisor, 2, every=0.1)
+    assert "a" in ray.killed
+    assert "not authorised" in row(supervisor, "a")["error"]
+    ray.answers.clear()
+    steps(ray, supervisor, 5)
+    assert supervisor.all_running()
+
+
+def test_an_actor_whose_work_fails_is_degraded_and_left_alone(ray: FakeRay) -> None:
+    supervisor = running(ray, consumer("a"))
+    ray.answers["a", "health"] = {"alive": True, "error": "StoreUnavailable: away", "records": 7}
+    steps(ray, supervisor, 60)
+    assert row(supervisor, "a")["status"] == "degraded"
+    assert row(supervisor, "a")["error"] == "StoreUnavailable: away"
+    assert row(supervisor, "a")["records"] == 7
+    assert not supervisor.all_running()
+    ray.answers.clear()
+    steps(ray, supervisor, 3)
+    assert supervisor.all_running()
+    assert ray.created == ["a"]
+    assert row(supervisor, "a")["error"] == ""
+
+
+def test_an_actor_that_hangs_is_replaced_after_some_failed_probes_and_not_before(ray: FakeRay) -> None:
+    supervisor = running(ray, consumer("a"))
+    ray.hanging = {("a", "health")}
+    steps(ray, supervisor, PROBE_TIMEOUT_S * (PROBES_FAILED_LIMIT - 1))
+    assert ray.killed == []
+    steps(ray, supervisor, PROBE_TIMEOUT_S + 10)
+    assert ray.killed == ["a"]
+    assert "health" in row(supervisor, "a")["error"]
+
+
+def test_one_slow_answer_is_forgiven(ray: FakeRay) -> None:
+    supervisor = running(ray, consumer("a"))
+    for _ in range(5):
+        ray.hanging = {("a", "health")}
+        steps(ray, supervisor, PROBE_TIMEOUT_S * 2)
+        ray.hanging = set()
+        steps(ray, supervisor, PROBE_TIMEOUT_S + 2)
+    assert ray.killed == []
+    assert supervisor.all_running()
+
+
+def test_at_most_one_probe_is_outstanding_while_its_time_has_not_run_out(ray: FakeRay) -> None:
+    supervisor = running(ray, consumer("a"))
+    ray.hanging = {("a", "health")}
+    for _ in range(int(PROBE_TIMEOUT_S / 0.1)):
+        ray.now += 0.1
+        supervisor.step()
+        assert ray.open_calls("a") <= 1
+
+
+def test_an_actor_that_hangs_does_not_delay_the_probes_of_another(ray: FakeRay) -> None:
+    supervisor = running(ray, consumer("a"), consumer("b"))
+    ray.hanging = {("a", "health")}
+    before = len(ray.processes["b"].calls)
+    steps(ray, supervisor, 9)
+    assert len(ray.processes["b"].calls) - before >= 5
+
+
+def test_a_start_may_take_minutes_and_not_longer(ray: FakeRay) -> None:
+    ray.hanging = {("a", "start")}
+    supervisor = supervise(ray, consumer("a"))
+    steps(ray, supervisor, START_TIMEOUT_S - 1, every=1)
+    assert ray.killed == []
+    steps(ray, supervisor, 3, every=1)
+    assert ray.killed == ["a"]
+    assert "start" in row(supervisor, "a")["error"]
+
+
+def restart_times(ray: FakeRay, supervisor: Supervisor, seconds: float) -> list[float]:
+    times, known = [], len(ray.created)
+    until = ray.now + seconds
+    while ray.now < until:
+        ray.now += 0.25
+        supervisor.step()
+        if len(ray.created) > known:
+            known = len(ray.created)
+            times.append(ray.now)
+    return times
+
+
+def test_the_pause_before_a_restart_grows_and_is_capped(ray: FakeRay) -> None:
+    ray.failing["a", "start"] = lambda: RuntimeError("no store")
+    supervisor = supervise(ray, consumer("a"))
+    times = restart_times(ray, supervisor, 400)
+    pauses = [b - a for a, b in pairwise(times)]
+    assert pauses[:5] == sorted(pauses[:5])
+    assert pauses[0] < 1
+    assert RESTART_BACKOFF_CAP_S <= max(pauses) <= RESTART_BACKOFF_CAP_S + 1
+    assert row(supervisor, "a")["error"] == "RuntimeError: no store"
+    ray.failing.clear()
+    steps(ray, supervisor, RESTART_BACKOFF_CAP_S + 2)
+    assert supervisor.all_running()
+
+
+def test_a_crash_loop_of_a_night_does_not_stop_the_supervisor(ray: FakeRay) -> None:
+    ray.failing["a", "start"] = lambda: RuntimeError("no store")
+    supervisor = supervise(ray, consumer("a"), consumer("b"))
+    for _ in range(3_000):
+        ray.now += RESTART_BACKOFF_CAP_S + 1
+        supervisor.step()
+    assert row(supervisor, "a")["restarts"] > 1_100
+    assert row(supervisor, "b")["status"] == "running"
+
+
+def test_an_actor_that_ran_long_is_restarted_at_once(ray: FakeRay) -> None:
+    ray.failing["a", "start"] = lambda: RuntimeError("no store")
+    supervisor = supervise(ray, consumer("a"))
+    steps(ray, supervisor, 100)
+    ray.failing.clear()
+    steps(ray, supervisor, RESTART_BACKOFF_CAP_S + STABLE_AFTER_S + 5)
+    assert supervisor.all_running()
+    ray.processes["a"].alive = False
+    died = ray.now
+    assert restart_times(ray, supervisor, 10)[0] - died < 3
+
+
+def test_an_actor_that_dies_soon_after_each_start_is_not_taken_for_stable(ray: FakeRay) -> None:
+    supervisor = running(ray, consumer("a"))
+    for _ in range(400):
+        if ray.processes["a"].calls and len(ray.processes["a"].calls) > 2:
+            ray.processes["a"].alive = False
+        steps(ray, supervisor, 1)
+    assert len(ray.created) < 40
+
+
+def test_an_error_without_a_text_is_named_by_its_kind(ray: FakeRay) -> None:
+    ray.failing["a", "start"] = lambda: AssertionError()
+    supervisor = supervise(ray, consumer("a"))
+    supervisor.step()
+    supervisor.step()
+    assert row(supervisor, "a")["status"] == "faulted"
+    assert "AssertionError" in row(supervisor, "a")["error"]
+
+
+def test_the_last_line_of_a_long_error_is_shown(ray: FakeRay) -> None:
+    ray.failing["a", "start"] = lambda: RuntimeError("Traceback:\n  File x\nValueError: bad model\n")
+    supervisor = supervise(ray, consumer("a"))
+    supervisor.step()
+    supervisor.step()
+    assert row(supervisor, "a")["error"].endswith("ValueError: bad model")
+
+
+def test_a_name_that_is_not_free_yet_is_tried_again(ray: FakeRay) -> None:
+    ray.taken = {"a"}
+    supervisor = supervise(ray, consumer("a"), consumer("b"))
+    steps(ray, supervisor, 5)
+    assert ray.created == ["b"]
+    ray.taken = set()
+    steps(ray, supervisor, 2)
+    assert supervisor.all_running()
+    assert row(supervisor, "a")["restarts"] == 0
+
+
+def test_claiming_names_everything_that_another_driver_runs(ray: FakeRay) -> None:
+    ray.create(consumer("a"))
+    ray.create(consumer("c"))
+    ray.create(analyzer("technical"))
+    with pytest.raises(NameTaken, match=r"^a, c$"):
+        supervise(ray, consumer("a"), consumer("b"), consumer("c"), analyzer("technical")).claim()
+    supervise(ray, consumer("b"), analyzer("technical")).claim()
+
+
+def test_a_shared_actor_that_runs_is_used_and_left_running(ray: FakeRay) -> None:
+    theirs = ray.create(analyzer("technical"))
+    ray.created.clear()
+    supervisor = running(ray, analyzer("technical"), consumer("a"))
+    assert ray.created == ["a"]
+    supervisor.stop()
+    assert theirs.alive
+    assert ray.killed == ["a"]
+
+
+def test_a_shared_actor_that_was_adopted_and_died_is_made_anew_and_then_ours(ray: FakeRay) -> None:
+    theirs = ray.create(analyzer("technical"))
+    supervisor = running(ray, analyzer("technical"))
+    theirs.alive = False
+    steps(ray, supervisor, 3)
+    assert ray.created == ["technical", "technical"]
+    supervisor.stop()
+    assert not ray.processes["technical"].alive
+
+
+def test_of_two_drivers_that_make_a_shared_actor_the_slower_uses_the_other_s(ray: FakeRay) -> None:
+    ray.taken = {"technical"}
+    supervisor = supervise(ray, analyzer("technical"))
+    supervisor.step()
+    ray.taken = set()
+    theirs = ray.create(analyzer("technical"))
+    steps(ray, supervisor, 3)
+    assert supervisor.all_running()
+    supervisor.stop()
+    assert theirs.alive
+
+
+def test_stopping_goes_by_rank_and_within_a_rank_at_once(ray: FakeRay) -> None:
+    specs = [
+        consumer("notify", 3), consumer("store/1", 0), consumer("store/2", 0), analyzer("technical"),
+        consumer("aggregate", 2),
+    ]  # fmt: skip
+    supervisor = running(ray, *specs)
+    ray.log.clear()
+    assert supervisor.stop() == []
+    assert ray.log == [
+        "stop store/1", "stop store/2", "answered stop store/1", "answered stop store/2",
+        "kill store/1", "kill store/2",
+        "stop aggregate", "answered stop aggregate", "kill aggregate",
+        "stop notify", "answered stop notify", "kill notify",
+        "kill technical",
+    ]  # fmt: skip
+    assert {row["status"] for row in supervisor.status()} == {"stopped"}
+
+
+def test_stopping_names_who_did_not_finish_and_ends_it_all_the_same(ray: FakeRay) -> None:
+    supervisor = running(ray, consumer("slow"), consumer("late"), consumer("dead", 1), consumer("good", 2))
+    ray.hanging = {("slow", "stop")}
+    ray.answers["late", "stop"] = False
+    ray.processes["dead"].alive = False
+    assert supervisor.stop(1.0) == ["slow", "late", "dead"]
+    assert set(ray.killed) >= {"slow", "late", "good"}
+
+
+def test_stopping_before_anything_was_started_does_nothing(ray: FakeRay) -> None:
+    supervisor = supervise(ray, consumer("a"))
+    assert supervisor.stop() == []
+    assert ray.log == []
+
+
+@pytest.mark.parametrize("verb", ["create", "find", "call"])
+def test_trouble_with_one_actor_does_not_stop_the_others_being_looked_after(ray: FakeRay, verb: str) -> None:
+    ray.broken = {"a": {verb}}
+    shared = ActorSpec("a", Consumer, (), stage=1, drain_rank=0, shared=True)
+    supervisor = supervise(ray, shared, consumer("b"))
+    steps(ray, supervisor, 20)
+    assert row(supervisor, "b")["status"] == "running"
+    assert row(supervisor, "a")["status"] == "faulted"
+    assert "gone" in row(supervisor, "a")["error"]
+    ray.broken.clear()
+    steps(ray, supervisor, 40)
+    assert supervisor.all_running()
+
+
+def test_an_actor_that_cannot_be_killed_does_not_stop_the_others_being_looked_after(ray: FakeRay) -> None:
+    supervisor = running(ray, consumer("a"), consumer("b"))
+    ray.broken = {"a": {"call", "kill"}}
+    ray.processes["b"].alive = False
+    steps(ray, supervisor, 5)
+    assert row(supervisor, "b")["status"] == "running"
+
+
+def test_an_answer_that_is_no_health_counts_as_a_failure(ray: FakeRay) -> None:
+    supervisor = running(ray, consumer("a"), consumer("b"))
+    ray.answers["a", "health"] = None
+    steps(ray, supervisor, 3)
+    assert row(supervisor, "a")["restarts"] > 0
+    assert row(supervisor, "b")["status"] == "running"
+
+
+def test_an_actor_that_cannot_be_asked_to_stop_does_not_keep_the_others_from_stopping(ray: FakeRay) -> None:
+    supervisor = running(ray, consumer("a"), consumer("b"), consumer("c", 1))
+    ray.broken = {"a": {"call"}}
+    assert "a" in supervisor.stop()
+    assert {"b", "c"} <= set(ray.killed)

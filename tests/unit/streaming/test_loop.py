@@ -1,0 +1,521 @@
+"""The loop's promise: handle, then commit; nothing is skipped, and a bad record costs no good one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from vnpulse.batches import PartitionBatch
+from vnpulse.decoding import Rejection
+from vnpulse.errors import BrokerUnavailable, StoreUnavailable, VnpulseError
+from vnpulse.streaming.loop import BACKOFF_CAP_S, PartitionLoop
+
+TOPIC = "stock_prices_raw"
+
+
+class Refused(VnpulseError):
+    """An error on purpose that does not pass by itself."""
+
+
+class ImpatientEvent(threading.Event):
+    """Waits for nothing and notes for how long it was asked to; gives up on a loop that never ends."""
+
+    def __init__(self, most_waits: int = 200) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+        self._most_waits = most_waits
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout or 0.0)
+        if len(self.waits) > self._most_waits:
+            raise AssertionError("the loop goes on failing")
+        return self.is_set()
+
+
+@dataclass
+class Broker:
+    """One topic and a group's committed offsets. When all is read, it tells the loop to stop."""
+
+    logs: dict[int, list[bytes]]
+    stopping: ImpatientEvent = field(default_factory=ImpatientEvent)
+    records_per_poll: int = 100
+    start: dict[int, int] = field(default_factory=dict)
+    committed: dict[int, int] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+    open_errors: list[Exception] = field(default_factory=list)
+    poll_errors: list[Exception] = field(default_factory=list)
+    commit_errors: list[Exception] = field(default_factory=list)
+    opened: int = 0
+    closed: int = 0
+    polls: int = 0
+
+    def open(self) -> BrokerSource:
+        if self.open_errors:
+            raise self.open_errors.pop(0)
+        self.opened += 1
+        return BrokerSource(self)
+
+
+class BrokerSource:
+    topic = TOPIC
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._next = {p: broker.committed.get(p, broker.start.get(p, 0)) for p in broker.logs}
+
+    @property
+    def positions(self) -> dict[int, int]:
+        return dict(self._next)
+
+    def poll(self, timeout_ms: int) -> list[PartitionBatch]:
+        broker = self._broker
+        broker.polls += 1
+        if broker.polls > 1_000:
+            raise AssertionError("the loop polls without end")
+        if broker.poll_errors:
+            raise broker.poll_errors.pop(0)
+        batches = []
+        for partition, log in broker.logs.items():
+            first = self._next[partition]
+            start = broker.start.get(partition, 0)
+            values = log[first - start :][: broker.records_per_poll]
+            if not values:
+                continue
+            self._next[partition] = following = first + len(values)
+            offsets = np.arange(first, following, dtype=np.int64)
+            batches.append(
+                PartitionBatch(
+                    TOPIC, partition, first, following, list(values), [b"K"] * len(values), offsets, offsets
+                )
+            )
+        if not batches:
+            broker.stopping.set()
+        return batches
+
+    def seek(self, partition: int, offset: int) -> None:
+        self._broker.events.append(f"seek {partition}@{offset}")
+        self._next[partition] = offset
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        if self._broker.commit_errors:
+            raise self._broker.commit_errors.pop(0)
+        self._broker.committed |= offsets
+        self._broker.events += [f"commit {p}@{o}" for p, o in offsets.items()]
+
+    def close(self) -> None:
+        self._broker.closed += 1
+
+
+class NotingHandler:
+    """Notes what it handled; ``before`` may raise, ``reached`` may send a batch back."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        before: Callable[[list[PartitionBatch]], None] = lambda batches: None,
+        reached: Callable[[PartitionBatch], int] = lambda batch: batch.next_offset,
+    ) -> None:
+        self._broker = broker
+        self._before = before
+        self._reached = reached
+        self.calls: list[list[bytes | None]] = []
+        self.handled: list[tuple[int, int]] = []
+        self.stretches: list[tuple[int, int, int]] = []
+        self.rejected: list[tuple[int, int, bytes | None, Rejection, int]] = []
+        self.reject_errors: list[Exception] = []
+        self.closed = 0
+
+    def handle(self, batches: list[PartitionBatch]) -> dict[int, int]:
+        self.calls.append([value for batch in batches for value in batch.values])
+        self._before(batches)
+        reached = {batch.partition: self._reached(batch) for batch in batches}
+        for batch in batches:
+            self.stretches.append((batch.partition, batch.start_offset, batch.next_offset))
+            if reached[batch.partition] == batch.next_offset:
+                self.handled += [(batch.partition, offset) for offset in batch.offsets.tolist()]
+                self._broker.events.append(f"handle {batch.partition}@{batch.next_offset}")
+        return reached
+
+    def reject(self, batch: PartitionBatch, rejections: list[Rejection], attempts: int) -> None:
+        if self.reject_errors:
+            raise self.reject_errors.pop(0)
+        for rejection in rejections:
+            offset = int(batch.offsets[rejection.row])
+            value = batch.values[rejection.row]
+            self.rejected.append((batch.partition, offset, value, rejection, attempts))
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def records(n: int, partition: int = 0) -> list[bytes]:
+    return [f"p{partition}r{i}".encode() for i in range(n)]
+
+
+def run(broker: Broker, handler: NotingHandler) -> PartitionLoop:
+    loop = PartitionLoop(broker.open, handler, broker.stopping)
+    loop.run()
+    return loop
+
+
+def failing_first(times: int, error: Exception) -> Callable[[list[PartitionBatch]], None]:
+    left = [error] * times
+
+    def fail(batches: list[PartitionBatch]) -> None:
+        if left:
+            raise left.pop()
+
+    return fail
+
+
+def failing_on(*poison: bytes, error: Exception) -> Callable[[list[PartitionBatch]], None]:
+    def fail(batches: list[PartitionBatch]) -> None:
+        if any(value in poison for batch in batches for value in batch.values):
+            raise error
+
+    return fail
+
+
+def everything(broker: Broker) -> list[tuple[int, int]]:
+    return [(p, o + broker.start.get(p, 0)) for p, log in broker.logs.items() for o in range(len(log))]
+
+
+def test_offsets_are_committed_after_the_records_were_handled_and_not_before() -> None:
+    broker = Broker({0: records(5)}, records_per_poll=2)
+    run(broker, NotingHandler(broker))
+    assert broker.events == [
+        "handle 0@2", "commit 0@2", "handle 0@4", "commit 0@4", "handle 0@5", "commit 0@5",
+    ]  # fmt: skip
+
+
+def test_all_partitions_of_a_poll_are_handled_together_and_committed() -> None:
+    broker = Broker({0: records(3), 4: records(2, 4)})
+    handler = NotingHandler(broker)
+    loop = run(broker, handler)
+    assert len(handler.calls) == 1
+    assert broker.committed == {0: 3, 4: 2}
+    assert loop.health().positions == {0: 3, 4: 2}
+    assert loop.health().records == 5
+
+
+def test_stopping_closes_the_source_and_the_handler_once() -> None:
+    broker = Broker({0: records(1)})
+    handler = NotingHandler(broker)
+    run(broker, handler)
+    assert (broker.opened, broker.closed, handler.closed) == (1, 1, 1)
+
+
+def test_a_retriable_failure_is_tried_again_for_as_long_as_it_takes_and_skips_nothing() -> None:
+    broker = Broker({0: records(4)}, records_per_poll=2)
+    handler = NotingHandler(broker, failing_first(50, StoreUnavailable("away")))
+    run(broker, handler)
+    assert handler.calls[:51] == [[b"p0r0", b"p0r1"]] * 51
+    assert handler.handled == everything(broker)
+    assert handler.rejected == []
+    assert broker.committed == {0: 4}
+
+
+def test_waits_between_attempts_grow_and_are_capped() -> None:
+    broker = Broker({0: records(1)})
+    run(broker, NotingHandler(broker, failing_first(40, StoreUnavailable("away"))))
+    waits = broker.stopping.waits
+    assert waits[0] < 0.5
+    assert max(waits) <= BACKOFF_CAP_S
+    assert min(waits[10:]) >= BACKOFF_CAP_S / 2
+
+
+def test_waits_grow_while_every_round_fails_although_the_source_opens() -> None:
+    broker = Broker({0: records(1)}, poll_errors=[BrokerUnavailable("away")] * 20)
+    run(broker, NotingHandler(broker))
+    assert broker.committed == {0: 1}
+    assert max(broker.stopping.waits) > BACKOFF_CAP_S / 4
+
+
+def test_health_names_the_failure_while_it_lasts_and_forgets_it_afterwards() -> None:
+    broker = Broker({0: records(1)})
+    seen = []
+
+    def fail_twice(batches: list[PartitionBatch]) -> None:
+        seen.append((loop.health().last_error, loop.health().failing_since_s > 0))
+        if len(seen) <= 2:
+            raise StoreUnavailable("no store")
+
+    loop = PartitionLoop(broker.open, NotingHandler(broker, fail_twice), broker.stopping)
+    loop.run()
+    assert seen == [("", False), ("StoreUnavailable: no store", True), ("StoreUnavailable: no store", True)]
+    assert loop.health().failing_since_s == 0
+
+
+def test_a_loop_that_has_its_broker_back_is_not_failing_although_no_record_comes() -> None:
+    broker = Broker({0: []}, open_errors=[BrokerUnavailable("away")])
+    loop = run(broker, NotingHandler(broker))
+    assert broker.polls > 0
+    assert loop.health().failing_since_s == 0
+
+
+@pytest.mark.parametrize("error", [ValueError("defect"), Refused("no")])
+def test_a_poison_record_goes_to_the_dead_letters_and_the_rest_goes_through(error: Exception) -> None:
+    broker = Broker({0: records(37)})
+    handler = NotingHandler(broker, failing_on(b"p0r13", error=error))
+    run(broker, handler)
+    [(partition, offset, value, rejection, attempts)] = handler.rejected
+    assert (partition, offset, value, rejection.row) == (0, 13, b"p0r13", 0)
+    assert rejection.reason == "processing-error"
+    assert str(error) in rejection.message
+    assert attempts >= 3
+    assert handler.handled == [(0, o) for o in range(37) if o != 13]
+    assert broker.committed == {0: 37}
+
+
+def test_a_failure_that_may_pass_is_not_taken_for_a_poison_record_at_once() -> None:
+    broker = Broker({0: records(8)})
+    handler = NotingHandler(broker, failing_first(2, RuntimeError("hiccup")))
+    run(broker, handler)
+    assert handler.rejected == []
+    assert len(handler.calls) == 3
+    assert handler.handled == everything(broker)
+
+
+def test_poison_records_at_both_ends_of_several_partitions_are_isolated() -> None:
+    broker = Broker({0: records(6), 1: records(5, 1), 2: records(1, 2)})
+    poison = (b"p0r0", b"p0r5", b"p1r4", b"p2r0")
+    handler = NotingHandler(broker, failing_on(*poison, error=KeyError("x")))
+    run(broker, handler)
+    assert sorted(value for _, _, value, _, _ in handler.rejected if value) == sorted(poison)
+    bad = {(0, 0), (0, 5), (1, 4), (2, 0)}
+    assert sorted(handler.handled) == sorted(set(everything(broker)) - bad)
+    assert broker.committed == {0: 6, 1: 5, 2: 1}
+
+
+def test_a_batch_of_nothing_but_poison_is_dead_lettered_whole_and_committed() -> None:
+    broker = Broker({0: records(4)})
+    handler = NotingHandler(broker, failing_on(*records(4), error=ZeroDivisionError()))
+    run(broker, handler)
+    assert [offset for _, offset, _, _, _ in handler.rejected] == [0, 1, 2, 3]
+    assert broker.committed == {0: 4}
+
+
+def test_isolated_parts_cover_the_stretch_of_the_log_without_a_gap() -> None:
+    broker = Broker({0: records(9)}, start={0: 1_000})
+    handler = NotingHandler(broker, failing_on(b"p0r4", error=ValueError()))
+    run(broker, handler)
+    covered = sorted((first, following) for _, first, following in handler.stretches)
+    covered = sorted([*covered, (1_004, 1_005)])
+    assert covered[0][0] == 1_000
+    assert covered[-1][1] == 1_009
+    assert all(a[1] == b[0] for a, b in pairwise(covered))
+
+
+def test_an_outage_while_isolating_delays_and_loses_nothing() -> None:
+    broker = Broker({0: records(16)})
+    outage = [StoreUnavailable("away")] * 5
+
+    def fail(batches: list[PartitionBatch]) -> None:
+        values = [value for batch in batches for value in batch.values]
+        if len(values) == 4 and outage:
+            raise outage.pop()
+        if b"p0r9" in values:
+            raise ValueError("poison")
+
+    handler = NotingHandler(broker, fail)
+    run(broker, handler)
+    assert [offset for _, offset, _, _, _ in handler.rejected] == [9]
+    assert sorted(handler.handled) == [(0, o) for o in range(16) if o != 9]
+    assert broker.committed == {0: 16}
+
+
+def test_dead_lettering_that_fails_commits_nothing_and_happens_after_reopening() -> None:
+    broker = Broker({0: records(4)})
+    handler = NotingHandler(broker, failing_on(b"p0r2", error=ValueError()))
+    handler.reject_errors = [BrokerUnavailable("away")]
+    run(broker, handler)
+    assert broker.opened == 2
+    assert [offset for _, offset, _, _, _ in handler.rejected] == [2]
+    assert {o for _, o in handler.handled} == {0, 1, 3}
+    assert broker.committed == {0: 4}
+
+
+def test_an_earlier_offset_makes_the_loop_seek_back_and_read_again() -> None:
+    broker = Broker({0: records(6)}, records_per_poll=3)
+    lost = [True]
+
+    def reached(batch: PartitionBatch) -> int:
+        # The analyzer restarts between the two batches and knows nothing any more.
+        if batch.start_offset == 3 and lost.pop():
+            return 1
+        return batch.next_offset
+
+    def refill(batch: PartitionBatch) -> int:
+        if not lost and batch.start_offset == 3:
+            return batch.next_offset
+        return reached(batch)
+
+    handler = NotingHandler(broker, reached=refill)
+    run(broker, handler)
+    assert broker.events == [
+        "handle 0@3", "commit 0@3", "seek 0@1", "handle 0@4", "commit 0@4", "handle 0@6", "commit 0@6",
+    ]  # fmt: skip
+
+
+def test_catching_up_does_not_take_the_committed_offset_back() -> None:
+    broker = Broker({0: records(8)}, records_per_poll=2)
+    known, restarts = [0], [0]
+
+    def reached(batch: PartitionBatch) -> int:
+        if batch.start_offset == 6 and restarts:
+            known[0] = restarts.pop()
+        if batch.start_offset > known[0]:
+            return known[0]
+        known[0] = batch.next_offset
+        return known[0]
+
+    handler = NotingHandler(broker, reached=reached)
+    run(broker, handler)
+    committed = [int(event.split("@")[1]) for event in broker.events if event.startswith("commit")]
+    assert "seek 0@0" in broker.events
+    assert committed == sorted(committed)
+    assert committed[-1] == 8
+
+
+def test_only_the_partition_that_lacks_something_goes_back() -> None:
+    broker = Broker({0: records(2), 1: records(2, 1)}, start={0: 10, 1: 20}, committed={0: 10, 1: 20})
+    went_back: list[int] = []
+
+    def reached(batch: PartitionBatch) -> int:
+        if batch.partition == 1 and not went_back:
+            went_back.append(1)
+            return 20
+        return batch.next_offset
+
+    handler = NotingHandler(broker, reached=reached)
+    run(broker, handler)
+    assert [event for event in broker.events if event.startswith("seek")] == ["seek 1@20"]
+    assert handler.handled == [(0, 10), (0, 11), (1, 20), (1, 21)]
+
+
+def test_when_the_first_half_must_go_back_the_second_is_not_handled_before_it() -> None:
+    broker = Broker({0: records(8)})
+    behind = [True]
+
+    def fail(batches: list[PartitionBatch]) -> None:
+        if any(len(batch) == 8 for batch in batches) and behind:
+            raise ValueError("poison somewhere")
+
+    def reached(batch: PartitionBatch) -> int:
+        if behind and batch.next_offset == 4:
+            behind.pop()
+            return 0
+        return batch.next_offset
+
+    handler = NotingHandler(broker, fail, reached)
+    run(broker, handler)
+    assert handler.handled == everything(broker)
+    assert "seek 0@0" in broker.events
+    assert broker.committed == {0: 8}
+
+
+def test_stopping_while_failing_commits_nothing_and_the_records_come_again() -> None:
+    broker = Broker({0: records(3)})
+    failed = 0
+
+    def fail(batches: list[PartitionBatch]) -> None:
+        nonlocal failed
+        failed += 1
+        if failed == 4:
+            loop.stop()
+        raise StoreUnavailable("away")
+
+    handler = NotingHandler(broker, fail)
+    loop = PartitionLoop(broker.open, handler, broker.stopping)
+    loop.run()
+    assert broker.committed == {}
+    assert handler.rejected == []
+    assert (broker.closed, handler.closed) == (1, 1)
+
+    broker.stopping = ImpatientEvent()
+    second = NotingHandler(broker)
+    run(broker, second)
+    assert second.handled == everything(broker)
+
+
+def test_stopping_during_isolation_commits_nothing_that_was_not_handled() -> None:
+    broker = Broker({0: records(4)})
+
+    def fail(batches: list[PartitionBatch]) -> None:
+        if sum(map(len, batches)) == 4:
+            raise ValueError("poison")
+        if any(batch.start_offset == 2 for batch in batches):
+            loop.stop()
+            raise StoreUnavailable("away")
+
+    handler = NotingHandler(broker, fail)
+    loop = PartitionLoop(broker.open, handler, broker.stopping)
+    loop.run()
+    assert broker.committed.get(0, 0) <= 2
+    assert handler.rejected == []
+
+
+def test_a_source_that_cannot_be_opened_is_tried_again() -> None:
+    broker = Broker({0: records(2)}, open_errors=[BrokerUnavailable("away")] * 4)
+    handler = NotingHandler(broker)
+    run(broker, handler)
+    assert len(broker.stopping.waits) == 4
+    assert broker.stopping.waits[3] > broker.stopping.waits[0]
+    assert handler.handled == everything(broker)
+
+
+def test_stopping_while_the_broker_is_away_ends_the_loop() -> None:
+    broker = Broker({0: records(2)}, open_errors=[BrokerUnavailable("away")] * 3)
+    handler = NotingHandler(broker)
+
+    def open_then_stop() -> BrokerSource:
+        if len(broker.open_errors) == 1:
+            loop.stop()
+        return broker.open()
+
+    loop = PartitionLoop(open_then_stop, handler, broker.stopping)
+    loop.run()
+    assert broker.opened == 0
+    assert handler.closed == 1
+
+
+def test_a_failed_poll_reopens_the_source_at_what_is_committed() -> None:
+    broker = Broker({0: records(4)}, records_per_poll=2)
+    handler = NotingHandler(broker)
+
+    def fail_the_next_poll(batches: list[PartitionBatch]) -> None:
+        if batches[0].start_offset == 0:
+            broker.poll_errors.append(BrokerUnavailable("away"))
+
+    handler = NotingHandler(broker, fail_the_next_poll)
+    run(broker, handler)
+    assert (broker.opened, broker.closed) == (2, 2)
+    assert handler.handled == everything(broker)
+
+
+def test_a_commit_that_fails_brings_the_records_again() -> None:
+    broker = Broker({0: records(4)}, records_per_poll=2, commit_errors=[BrokerUnavailable("away")])
+    handler = NotingHandler(broker)
+    run(broker, handler)
+    assert handler.handled == [(0, 0), (0, 1), (0, 0), (0, 1), (0, 2), (0, 3)]
+    assert broker.committed == {0: 4}
+    assert broker.opened == broker.closed == 2
+
+
+def test_an_error_that_does_not_pass_ends_the_loop_with_the_source_closed() -> None:
+    broker = Broker({0: records(1)}, poll_errors=[Refused("not authorised")])
+    with pytest.raises(Refused):
+        run(broker, NotingHandler(broker))
+    assert broker.opened == broker.closed == 1
+    assert broker.committed == {}
+
+
+def test_an_open_that_is_refused_ends_the_loop() -> None:
+    broker = Broker({0: records(1)}, open_errors=[Refused("no such topic")])
+    with pytest.raises(Refused):
+        run(broker, NotingHandler(broker))

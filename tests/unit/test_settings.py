@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from vnpulse.aggregation.rules import load_rules
+from vnpulse.configuration import CONFIG_DIR, masked
+from vnpulse.deployment import embedded_config, require_embedded, resolve, with_addresses
+from vnpulse.embedded.stack import StackAddresses
+from vnpulse.errors import SettingsError, UserError
+from vnpulse.market import load_market
+from vnpulse.sentiment.lexicon import Lexicon
+from vnpulse.sentiment.symbols import SymbolFinder
+from vnpulse.settings import DEFAULT_CONFIG, Settings, load_settings
+from vnpulse.topics import CONSUMED, dead_letter_topic, load_topics
+
+PASSWORD = "s3cr3t-p4ss"
+URI = f"mongodb://alice:{PASSWORD}@db.example.org:27017/?replicaSet=rs0"
+CLUSTER = "kafka: {bootstrap_servers: [k:9092]}\nray: {address: auto}\n"
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Any:
+    def read(text: str, **environment: str) -> Settings:
+        path = tmp_path / "s.yaml"
+        path.write_text(text, encoding="utf-8")
+        return load_settings(path, environment)
+
+    return read
+
+
+def error(load: Any, text: str, **environment: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(text, **environment)
+    return str(caught.value)
+
+
+def test_the_local_configuration_loads_and_is_embedded() -> None:
+    settings = load_settings(DEFAULT_CONFIG, {})
+    assert settings.embedded is not None
+    assert settings.store.uri is None
+    assert [channel.kind for channel in settings.channels] == ["console", "jsonl"]
+
+
+def test_the_production_configuration_loads_with_its_secrets_from_the_environment() -> None:
+    settings = load_settings(CONFIG_DIR / "production.yaml", {"MONGODB_URI": URI})
+    assert settings.embedded is None
+    assert settings.store.uri == SecretStr(URI)
+    assert len(settings.kafka.bootstrap_servers) == 3
+
+
+def test_the_production_configuration_says_that_it_needs_the_store_s_address() -> None:
+    with pytest.raises(SettingsError, match="MONGODB_URI"):
+        load_settings(CONFIG_DIR / "production.yaml", {})
+
+
+def test_every_other_shipped_file_loads() -> None:
+    assert load_rules().rules
+    assert set(load_market().exchanges) == {"HOSE", "HNX", "UPCoM"}
+    assert SymbolFinder.load(CONFIG_DIR / "companies.yaml").companies
+    assert Lexicon.load(CONFIG_DIR / "lexicon.yaml")
+    assert {dead_letter_topic(topic) for topic in CONSUMED} | set(CONSUMED) == set(load_topics())
+
+
+def test_an_empty_file_lacks_every_address(load: Any) -> None:
+    message = error(load, "")
+    assert len(message.splitlines()) == 1
+    for name in ("kafka.bootstrap_servers", "store.uri", "MONGODB_URI", "ray.address"):
+        assert name in message
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("ray: {address: auto}\n", "kafka.bootstrap_servers"),
+        ("kafka: {bootstrap_servers: [k:9092]}\n", "ray.address"),
+        ("kafka: {bootstrap_servers: []}\nray: {address: auto}\n", "kafka.bootstrap_servers"),
+        ("embedded: null\nkafka: {bootstrap_servers: [k:9092]}\n", "ray.address"),
+    ],
+)
+def test_only_the_missing_address_is_named(load: Any, text: str, missing: str) -> None:
+    message = error(load, text, MONGODB_URI=URI)
+    assert missing in message
+    assert "store.uri" not in message
+
+
+@pytest.mark.parametrize("addresses", ["kafka: {bootstrap_servers: [k:9092]}", "ray: {address: auto}"])
+def test_an_embedded_stack_takes_no_address_of_another(load: Any, addresses: str) -> None:
+    assert "embedded starts its own" in error(load, f"embedded: {{}}\n{addresses}\n")
+
+
+def test_an_embedded_stack_may_use_another_store(load: Any) -> None:
+    settings = load("embedded: {}\n", MONGODB_URI=URI)
+    assert embedded_config(settings).with_mongo is False
+    assert embedded_config(load("embedded: {}\n")).with_mongo is True
+
+
+def test_an_empty_variable_of_the_environment_counts_as_none(load: Any) -> None:
+    assert load("embedded: {}\n", MONGODB_URI="").store.uri is None
+
+
+def test_the_environment_goes_before_the_file(load: Any) -> None:
+    settings = load(CLUSTER + "store: {uri: mongodb://other}\n", MONGODB_URI=URI)
+    assert settings.store.uri == SecretStr(URI)
+    assert settings.store.database == "vnpulse"
+
+
+def test_sasl_needs_a_mechanism_and_the_secrets_of_the_environment(load: Any, tmp_path: Path) -> None:
+    text = (
+        "kafka:\n  bootstrap_servers: [k:9092]\n  security: {protocol: SASL_SSL, mechanism: SCRAM-SHA-256}\n"
+    )
+    text += "ray: {address: auto}\n"
+    message = error(load, text, MONGODB_URI=URI, KAFKA_USERNAME="bob")
+    assert message.startswith(f"{tmp_path / 's.yaml'}:3: kafka.security: ")
+    assert "KAFKA_PASSWORD" in message
+    security = load(text, MONGODB_URI=URI, KAFKA_USERNAME="bob", KAFKA_PASSWORD=PASSWORD).kafka.security
+    assert security.username == "bob"
+    assert security.password == SecretStr(PASSWORD)
+
+
+def test_a_certificate_that_is_not_there_is_named(load: Any, tmp_path: Path) -> None:
+    text = f"kafka:\n  bootstrap_servers: [k:9092]\n  security: {{ca_file: {tmp_path}/ca.pem}}\n"
+    message = error(load, text + "ray: {address: auto}\n", MONGODB_URI=URI)
+    assert "kafka.security.ca_file" in message
+    assert "no such file" in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(CLUSTER + f"store: {{uri: '{URI}'}}\nchannels: 5\n", id="elsewhere"),
+        pytest.param(CLUSTER + f"store: {{uri: ['{URI}']}}\n", id="a list"),
+        pytest.param(CLUSTER + f"store: {{uri: {{address: '{URI}'}}}}\n", id="a mapping"),
+        pytest.param(CLUSTER + f"store: {{url: '{URI}'}}\n", id="misspelt key"),
+        pytest.param(CLUSTER + f"store: '{URI}'\n", id="in place of the section"),
+        pytest.param(CLUSTER + f"stores: {{uri: '{URI}'}}\n", id="misspelt section"),
+        pytest.param(f"store: {{uri: '{URI}'}}\n", id="addresses missing"),
+        pytest.param(f"embedded: {{}}\nray: {{address: auto}}\nstore: {{uri: '{URI}'}}\n", id="both"),
+        pytest.param(CLUSTER + f"store: {{uri: '{URI}'\n", id="not valid YAML"),
+        pytest.param(CLUSTER + f"store: {{uri: {URI}}}: x\n", id="not valid YAML, unquoted"),
+    ],
+)  # fmt: skip
+def test_no_message_shows_the_password_of_the_store(load: Any, text: str) -> None:
+    assert PASSWORD not in error(load, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CLUSTER + "placement: {prices: {hosts: 0}}\n",
+        "ray: {address: auto}\n",
+        CLUSTER + "store: mongodb://elsewhere\nchannels: 5\n",
+        "kafka: {bootstrap_servers: [k:9092], security: {protocol: SASL_SSL}}\nray: {address: auto}\n",
+    ],
+)
+def test_no_message_shows_a_secret_of_the_environment(load: Any, text: str) -> None:
+    message = error(load, text, MONGODB_URI=URI, KAFKA_USERNAME="bob", KAFKA_PASSWORD=PASSWORD)
+    assert PASSWORD not in message
+
+
+def test_no_way_of_showing_settings_shows_a_secret(load: Any) -> None:
+    settings = load(CLUSTER, MONGODB_URI=URI, KAFKA_USERNAME="bob", KAFKA_PASSWORD=PASSWORD)
+    for shown in (repr(settings), str(settings), f"{settings.store!r}", str(masked(settings)),
+                  str(settings.model_dump()), settings.model_dump_json()):  # fmt: skip
+        assert PASSWORD not in shown
+    assert masked(settings)["store"]["uri"] == "**********"
+    assert settings.store.uri.get_secret_value() == URI
+
+
+def test_settings_cannot_be_changed(load: Any) -> None:
+    settings = load("embedded: {}\n")
+    with pytest.raises(ValidationError):
+        settings.kafka.topic_prefix = "x"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("embedded: {kafka_port: 70000}\n", "embedded.kafka_port: was 70000"),
+        ("embedded: {state_dri: x}\n", "did you mean state_dir?"),
+        ("embedded: {}\nplacement: {price: {hosts: 2}}\n", "did you mean prices?"),
+        ("embedded: {}\nkafka: {consumer: {max_poll_records: 0}}\n", "was 0"),
+        ("embedded: {}\nkafka: {topic_prefix: 'a b'}\n", "kafka.topic_prefix: was \"a b\""),
+        ("embedded: {}\ntechnical: {intervals: [2m]}\n", "technical.intervals.0: was \"2m\""),
+        ("embedded: {}\ntechnical: {macd_fast: 26}\n", "technical: macd_fast was 26"),
+        ("embedded: {}\nchannels: [{kind: telegram}]\n", "'jsonl'"),
+        ("embedded: {}\nchannels: [{kind: jsonl}]\n", "path: missing"),
+        ("embedded: {}\nchannels: [{kind: jsonl, paht: x, path: y}]\n", "did you mean path?"),
+        ("embedded: {}\nchannels: [{path: x}]\n", "'kind'"),
+        ("embedded: {}\nkafka: {producer: {acks: 1}}\n", "kafka.producer.acks: unknown key"),
+        ("embedded: {}\nray: {namespace: ''}\n", "ray.namespace: was \"\""),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_with_its_place(load: Any, tmp_path: Path, text: str, named: str) -> None:
+    [line] = error(load, text).splitlines()
+    assert named in line
+    assert line.startswith(f"{tmp_path / 's.yaml'}:{len(text.splitlines())}: ")
+
+
+def test_topics_and_groups_carry_the_prefix(load: Any) -> None:
+    kafka = load("embedded: {}\nkafka: {topic_prefix: test.}\n").kafka
+    assert kafka.topic("alerts") == "test.alerts"
+    assert kafka.group("storage-consumers") == "test.storage-consumers"
+
+
+def test_paths_do_not_depend_on_the_folder_that_an_actor_works_in(load: Any) -> None:
+    settings = load("embedded: {}\nchannels: [{kind: jsonl, path: alerts.jsonl}]\n")
+    assert settings.channels[0].path == Path.cwd() / "alerts.jsonl"
+    assert settings.embedded.state_dir == Path.cwd() / ".vnpulse"
+
+
+ADDRESSES = StackAddresses(
+    owner_pid=1,
+    started_at="2025-07-28T02:00:00Z",
+    kafka_bootstrap="127.0.0.1:9092",
+    mongo_uri="mongodb://127.0.0.1:27017/",
+    ray_address="127.0.0.1:6379",
+    ray_dashboard_url="http://127.0.0.1:8265",
+)
+
+
+def test_an_embedded_stack_fills_in_its_addresses(load: Any) -> None:
+    settings = with_addresses(load("embedded: {}\nkafka: {topic_prefix: t.}\n"), ADDRESSES)
+    assert settings.embedded is None
+    assert settings.kafka.bootstrap_servers == ("127.0.0.1:9092",)
+    assert settings.kafka.topic_prefix == "t."
+    assert settings.store.uri.get_secret_value() == "mongodb://127.0.0.1:27017/"
+    assert (settings.ray.address, settings.ray.dashboard_url) == ("127.0.0.1:6379", "http://127.0.0.1:8265")
+    assert resolve(settings) is settings
+
+
+def test_a_store_of_one_s_own_stays_although_the_stack_is_embedded(load: Any) -> None:
+    settings = with_addresses(load("embedded: {}\n", MONGODB_URI=URI), ADDRESSES)
+    assert settings.store.uri == SecretStr(URI)
+    assert PASSWORD not in repr(settings)
+
+
+def test_an_existing_cluster_has_no_embedded_stack_to_act_on(load: Any) -> None:
+    with pytest.raises(UserError, match="existing cluster"):
+        require_embedded(load(CLUSTER, MONGODB_URI=URI))
+
+
+def test_resolving_without_a_running_stack_is_an_error_of_the_user(load: Any, tmp_path: Path) -> None:
+    from vnpulse.errors import VnpulseError
+
+    with pytest.raises(VnpulseError):
+        resolve(load(f"embedded: {{state_dir: '{tmp_path / 'none'}'}}\n"))
