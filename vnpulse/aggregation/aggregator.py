@@ -33,6 +33,10 @@ class SymbolState(msgspec.Struct, omit_defaults=True):
     taken: dict[AnalysisType, list[str]] = {}
     """Ids of the results of the latest moment: several may have the same timestamp."""
 
+    def copied(self) -> SymbolState:
+        """Return a copy that ``Aggregator.step`` can change without changing this."""
+        return SymbolState(dict(self.latest), dict(self.episodes), dict(self.taken))
+
 
 encode_state = msgspec.msgpack.Encoder().encode
 decode_state = msgspec.msgpack.Decoder(SymbolState).decode

@@ -24,6 +24,10 @@ SNAPSHOT_PERIOD_MS = 5_000
 pipeline's time: one upsert for each symbol in it."""
 
 
+_States = dict[str, tuple[int, SymbolState]]
+"""By symbol: the offset that its state has seen everything below of, and the state."""
+
+
 @dataclass(slots=True)
 class _Partition:
     """What is known of one results partition."""
@@ -32,7 +36,7 @@ class _Partition:
     next_offset: int
     quiet_below: int
     """Records below were done before: their alerts and dead letters are out already."""
-    states: dict[str, tuple[int, SymbolState]]
+    states: _States
     changed: set[str] = field(default_factory=set)
 
 
@@ -64,7 +68,6 @@ class ResultHandler:
         self._alert_topic = alert_topic
         self._clock = clock
         self._partitions: dict[int, _Partition] = {}
-        self._done: dict[int, int] = {}
         self._snapshot_due_ms = 0
         self.counts: Counter[str] = Counter()
 
@@ -72,24 +75,24 @@ class ResultHandler:
         """Turn results into alerts. See Handler."""
         reached: dict[int, int] = {}
         alerts: list[Alert] = []
-        try:
-            for batch in batches:
-                known = self._partitions.get(batch.partition) or self._restore(batch)
-                if known.next_offset >= batch.start_offset:
-                    alerts += self._step_through(batch, known)
+        staged: list[tuple[PartitionBatch, _Partition, _States]] = []
+        for batch in batches:
+            known = self._partitions.get(batch.partition) or self._restore(batch)
+            if known.next_offset < batch.start_offset:
                 reached[batch.partition] = known.next_offset
-                self._done.setdefault(batch.partition, known.quiet_below)
-            for alert in alerts:
-                self._producer.send(self._alert_topic, alert.symbol, encode(alert))
-            self._producer.flush()
-            self._store.write(alerts)
-        except Exception:
-            # The states in memory have moved on and their effects may not be out: go back to the
-            # snapshot, which the next attempt reads.
-            self._partitions.clear()
-            raise
-        for partition, offset in reached.items():
-            self._done[partition] = max(self._done[partition], offset)
+                continue
+            fired, states = self._step_through(batch, known)
+            alerts += fired
+            staged.append((batch, known, states))
+        for alert in alerts:
+            self._producer.send(self._alert_topic, alert.symbol, encode(alert))
+        self._producer.flush()
+        self._store.write(alerts)
+        # The effects are out: only now the states move on, so a failure above leaves them as they were.
+        for batch, known, states in staged:
+            known.states |= states
+            known.changed |= states.keys()
+            known.next_offset = reached[batch.partition] = batch.next_offset
         self.counts["alerts"] += len(alerts)
         if self._clock.now_ms() >= self._snapshot_due_ms:
             self._save_snapshots()
@@ -98,24 +101,24 @@ class ResultHandler:
     def _restore(self, batch: PartitionBatch) -> _Partition:
         next_offset, stored = self._store.load_snapshot(batch.topic, batch.partition)
         states = {symbol: (offset, decode_state(state)) for symbol, (offset, state) in stored.items()}
-        known = _Partition(
-            batch.topic,
-            min(next_offset, batch.start_offset),
-            self._done.get(batch.partition, batch.start_offset),
-            states,
-        )
+        known = _Partition(batch.topic, min(next_offset, batch.start_offset), batch.start_offset, states)
         self._partitions[batch.partition] = known
         return known
 
-    def _step_through(self, batch: PartitionBatch, known: _Partition) -> list[Alert]:
+    def _step_through(self, batch: PartitionBatch, known: _Partition) -> tuple[list[Alert], _States]:
+        """Return the alerts of ``batch`` and the states after it; ``known`` stays as it is."""
         results, rows, rejections = decode_each(batch.values, _decode_result)
         offsets, timestamps = batch.offsets.tolist(), batch.timestamps.tolist()
         alerts: list[Alert] = []
+        states: _States = {}
         for result, row in zip(results, rows, strict=True):
-            seen_to, state = known.states.get(result.symbol) or (0, SymbolState())
-            offset = offsets[row]
-            if offset < seen_to:
-                continue
+            symbol, offset = result.symbol, offsets[row]
+            if symbol not in states:
+                seen_to, state = known.states.get(symbol) or (0, SymbolState())
+                if offset < seen_to:
+                    continue
+                states[symbol] = (offset, state.copied())
+            state = states[symbol][1]
             record = RecordRef(batch.topic, batch.partition, offset, timestamps[row])
             try:
                 fired = self._aggregator.step(state, result, record)
@@ -125,13 +128,11 @@ class ResultHandler:
                 continue
             if offset >= known.quiet_below:
                 alerts += fired
-            known.states[result.symbol] = (offset + 1, state)
-            known.changed.add(result.symbol)
+            states[symbol] = (offset + 1, state)
         self._dead_letters.send(batch, [r for r in sorted(rejections) if offsets[r.row] >= known.quiet_below])
         self.counts["results"] += len(results)
         self.counts["rejected"] += len(rejections)
-        known.next_offset = batch.next_offset
-        return alerts
+        return alerts, states
 
     def _save_snapshots(self) -> None:
         for partition, known in self._partitions.items():
@@ -145,6 +146,9 @@ class ResultHandler:
         """Dead-letter rows of ``batch``, durably."""
         self._dead_letters.send(batch, rejections, attempts)
         self._producer.flush()
+        known = self._partitions.get(batch.partition)
+        if known is not None:
+            known.next_offset = max(known.next_offset, batch.next_offset)
 
     def close(self) -> None:
         """Save the state, send what is queued, and let go of the broker."""

@@ -254,13 +254,13 @@ def test_alerts_do_not_depend_on_how_the_log_is_cut_into_polls(per_poll: int) ->
     assert world.producer.alerts() == undisturbed(swinging(60))
 
 
-def test_a_store_that_fails_leads_to_the_stored_state_and_doubles_no_alert() -> None:
+def test_a_store_that_fails_leaves_the_state_as_it_was_and_doubles_no_alert() -> None:
     world = World(swinging(60), {"write": {3, 4, 9}})
     world.live()
     alerts = {alert.alert_id: alert for alert in world.producer.alerts()}
     assert list(alerts.values()) == undisturbed(swinging(60))
     assert world.store.alerts == alerts
-    assert world.store.loads > 1
+    assert world.store.loads == 1
     assert world.committed == {2: 60}
 
 
