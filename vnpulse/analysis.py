@@ -70,8 +70,12 @@ class BarHistory(Protocol):
 class NewsHistory(Protocol):
     """Where an analyzer of articles reads its warm-up from."""
 
+    def newest_append_ms(self) -> int | None:
+        """Return when the broker got the newest stored article, epoch milliseconds; None without any."""
+
     def recent_news(self, since_ms: int) -> Iterator[tuple[NewsItem, tuple[str, ...], int, int, int]]:
-        """Yield (article, symbols, partition, offset, append_ms) published since, oldest first."""
+        """Yield (article, symbols, partition, offset, append_ms) of what the broker got since
+        ``since_ms``, by time of publication."""
 
     def stored_through(self, topic: str) -> dict[int, int]:
         """Return, by partition, the next raw offset that has not been stored yet."""

@@ -10,7 +10,13 @@ from typing import Any
 
 from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
-from kafka.errors import GroupIdNotFoundError, TopicAlreadyExistsError
+from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    GroupIdNotFoundError,
+    NotCoordinatorError,
+    TopicAlreadyExistsError,
+)
 from kafka.structs import TopicPartition
 
 from vnpulse.errors import BrokerUnavailable
@@ -20,6 +26,9 @@ from vnpulse.settings import KafkaSettings
 from vnpulse.topics import TopicChange, TopicSpec, TopicState
 
 HEALTH_TOPIC = "health-check"
+
+COORDINATOR_TIMEOUT_S = 10.0
+COORDINATOR_PERIOD_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +122,20 @@ class KafkaAdmin:
                     ]
                 )
 
+    def _committed(self, group: str, partitions: list[TopicPartition]) -> dict[TopicPartition, Any]:
+        give_up_at = time.monotonic() + COORDINATOR_TIMEOUT_S
+        while True:
+            try:
+                found: dict[TopicPartition, Any] = self._client.list_group_offsets({group: partitions})[group]
+                return found
+            except (GroupIdNotFoundError, KeyError):
+                return {}
+            except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError):
+                # A broker that nobody has consumed from yet makes its offsets topic at this request.
+                if time.monotonic() > give_up_at:
+                    raise
+                time.sleep(COORDINATOR_PERIOD_S)
+
     def delete_topics(self, names: Iterable[str]) -> None:
         """Delete topics with all their records."""
         with translated(self._settings, "delete topics"):
@@ -130,10 +153,7 @@ class KafkaAdmin:
                 return []
             ends = self._client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
             begins = self._client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
-            try:
-                committed = self._client.list_group_offsets({group: partitions}).get(group, {})
-            except GroupIdNotFoundError:
-                committed = {}
+            committed = self._committed(group, partitions)
         rows = []
         for tp in sorted(partitions):
             known = committed.get(tp)

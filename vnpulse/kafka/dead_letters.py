@@ -46,7 +46,9 @@ class DeadLetters:
             if value is not None and len(value) > MAX_VALUE_BYTES:
                 headers["truncated-from-bytes"] = str(len(value))
                 value = value[:MAX_VALUE_BYTES]
-            self._producer.send(
-                topic, batch.keys[row], value, [(name, text.encode()) for name, text in headers.items()]
-            )
+            key = batch.keys[row]
+            if key is None and value is None:
+                # The client refuses to send nothing at all.
+                key, headers["original-key"] = b"", "null"
+            self._producer.send(topic, key, value, [(name, text.encode()) for name, text in headers.items()])
             self.counts[reason] += 1

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaProducer
+from kafka.errors import KafkaError
 
 from vnpulse.kafka.connection import client_options, translated
 from vnpulse.settings import KafkaSettings
@@ -16,6 +18,9 @@ FLUSH_TIMEOUT_S = 60.0
 MAX_REQUEST_BYTES = 8_388_608
 """Larger than any topic's max.message.bytes, so that the broker's limit decides and is named."""
 
+MAX_BLOCK_MS = 15_000
+"""How long a send waits for a topic's metadata: a topic that is not there by then does not exist."""
+
 Headers = Iterable[tuple[str, bytes]]
 
 
@@ -24,7 +29,8 @@ class StockKafkaProducer:
 
     ``send`` only queues. ``flush`` returns when everything queued is on the broker, or raises for
     the first record that is not; an offset whose effects went through here may be committed only
-    after ``flush`` returned. A raised error leaves the producer usable: send again and flush.
+    after ``flush`` returned. A raised error leaves the producer usable: send everything since the
+    last ``flush`` again.
 
     kafka-python compresses per producer, so one is kept for each codec, made at first use. The
     design document's ``buffer_memory`` no longer exists in kafka-python 3: batches in flight are
@@ -58,6 +64,7 @@ class StockKafkaProducer:
                             delivery_timeout_ms=tuning.delivery_timeout_ms,
                             compression_type=None if codec == "none" else codec,
                             max_request_size=MAX_REQUEST_BYTES,
+                            max_block_ms=MAX_BLOCK_MS,
                         )
                     self._producers[codec] = producer
         return producer
@@ -70,7 +77,11 @@ class StockKafkaProducer:
         headers: Headers = (),
         on_append: Callable[[int, int, int], None] | None = None,
     ) -> None:
-        """Queue one record. ``on_append(partition, offset, timestamp_ms)`` runs on the sender's thread."""
+        """Queue one record; ``headers`` are (name, bytes) pairs.
+
+        ``on_append(partition, offset, timestamp_ms)`` runs on the sender's thread when the broker
+        has the record.
+        """
         raw_key = key.encode() if isinstance(key, str) else key
         with translated(self._settings, f"produce to {topic}"):
             future = self._producer(topic).send(topic, key=raw_key, value=value, headers=list(headers))
@@ -88,7 +99,16 @@ class StockKafkaProducer:
                 producer.flush(timeout=FLUSH_TIMEOUT_S)
             failure, self._failure = self._failure, None
             if failure is not None:
+                # An idempotent producer that was refused one record fails for all that follow.
+                self._drop_producers()
                 raise failure
+
+    def _drop_producers(self) -> None:
+        """Give up what is queued; the next ``send`` makes new producers."""
+        producers, self._producers = list(self._producers.values()), {}
+        for producer in producers:
+            with suppress(KafkaError):
+                producer.close(timeout=0)
 
     def close(self) -> None:
         """Flush what is queued and leave the broker."""

@@ -21,7 +21,6 @@ from typing import Any
 
 from vnpulse.analysis import AnalysisRequest, NewsHistory
 from vnpulse.batches import NewsBatch
-from vnpulse.clock import Clock, SystemClock
 from vnpulse.ids import derived_id
 from vnpulse.messages import (
     VIETNAM,
@@ -127,25 +126,30 @@ class SentimentAnalyzer:
         model: SentimentModel,
         history: NewsHistory,
         topic: str,
-        clock: Clock | None = None,
     ) -> None:
-        """``topic`` is the news topic on the cluster; ``clock`` says how far back to warm up."""
+        """``topic`` is the news topic on the cluster."""
         self._settings = settings
         self._model = model
         self._history = history
         self._topic = topic
-        self._clock = clock or SystemClock()
         self._half_life_ms = settings.half_life_minutes * _MINUTE_MS
         self._state = _State()
         self._cache: OrderedDict[bytes, Classification] = OrderedDict()
         self._counters = _Counters()
 
     def start(self) -> None:
-        """Forget everything, then load the last ``warmup_days`` of articles from the store."""
+        """Forget everything, then load articles from the store: the last ``warmup_days`` of the log.
+
+        By when the broker got them, and counted from the newest, so that every article that may
+        still wait for its analysis is there, in a replay of last year as in a live market.
+        """
         # Offsets first: what is stored meanwhile comes twice, which changes nothing; the other
         # way round it would come never.
         self._state = _State(expected=dict(self._history.stored_through(self._topic)))
-        since_ms = self._clock.now_ms() - self._settings.warmup_days * _DAY_MS
+        newest_ms = self._history.newest_append_ms()
+        if newest_ms is None:
+            return
+        since_ms = newest_ms - self._settings.warmup_days * _DAY_MS
         for item, symbols, partition, offset, append_ms in self._history.recent_news(since_ms):
             self._add(item, symbols, partition, offset, append_ms)
 

@@ -36,6 +36,7 @@ class SentimentSettings(StrictModel):
     history_articles: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Most recent articles kept for each symbol."""
     warmup_days: Annotated[int, Field(ge=0, le=3_650)] = 7
+    """How much of the news topic's past is loaded at a start, by when the broker got it."""
 
     @field_validator("model")
     @classmethod

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import msgspec
-from bson.codec_options import TypeDecoder, TypeRegistry
-from bson.int64 import Int64
 from pymongo import ASCENDING, DESCENDING, ReplaceOne
 from pymongo.database import Database
 
@@ -15,21 +12,11 @@ from vnpulse.messages import Alert
 from vnpulse.store.connection import Document, translated
 
 
-class _PlainInt(TypeDecoder):
-    """pymongo reads 64-bit integers as a class of its own, which no encoder of ours knows."""
-
-    bson_type = Int64
-
-    def transform_bson(self, value: Any) -> int:
-        return int(value)
-
-
 class AlertStore:
     """Every alert ever made, and per results partition the state that the next ones depend on."""
 
     def __init__(self, database: Database[Document]) -> None:
-        plain = database.codec_options.with_options(type_registry=TypeRegistry([_PlainInt()]))
-        self._alerts = database.get_collection("alerts", codec_options=plain)
+        self._alerts = database["alerts"]
         self._state = database["alert_state"]
 
     def ensure_indexes(self) -> None:

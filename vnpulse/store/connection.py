@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
+from bson.int64 import Int64
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import (
@@ -29,6 +31,18 @@ SOCKET_TIMEOUT_MS = 30_000
 
 Document = dict[str, Any]
 
+
+class _PlainInt(TypeDecoder):
+    """pymongo reads 64-bit integers as a class of its own, which no encoder of ours knows."""
+
+    bson_type = Int64
+
+    def transform_bson(self, value: Any) -> int:
+        return int(value)
+
+
+CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, type_registry=TypeRegistry([_PlainInt()]))
+
 DURABLE = WriteConcern(w="majority", j=True)
 """Offsets are committed after the write, so what is acknowledged must survive a kill."""
 
@@ -46,11 +60,15 @@ def connect(settings: StoreSettings) -> Database[Document]:
             serverSelectionTimeoutMS=SERVER_SELECTION_TIMEOUT_MS,
             socketTimeoutMS=SOCKET_TIMEOUT_MS,
             appname="vnpulse",
-            tz_aware=True,
         )
     except (InvalidURI, ValueError) as error:
         raise SettingsError(f"store.uri (MONGODB_URI) is not a MongoDB address: {error}") from None
-    return client.get_database(settings.database, write_concern=DURABLE, read_concern=ReadConcern("majority"))
+    return client.get_database(
+        settings.database,
+        codec_options=CODEC,
+        write_concern=DURABLE,
+        read_concern=ReadConcern("majority"),
+    )
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from pymongo import ASCENDING, ReplaceOne
+from pymongo import ASCENDING, DESCENDING, ReplaceOne
 from pymongo.database import Database
 
 from vnpulse.batches import NewsBatch
@@ -25,6 +25,7 @@ class NewsStore:
         """Create what the queries below need. Idempotent."""
         with translated("create indexes"):
             self._news.create_index([("published_ms", ASCENDING)])
+            self._news.create_index([("append_ms", ASCENDING)])
             self._news.create_index([("symbols", ASCENDING), ("published_ms", ASCENDING)])
 
     def write(self, batches: Sequence[NewsBatch]) -> None:
@@ -56,10 +57,17 @@ class NewsStore:
         with translated("read progress"):
             return {d["partition"]: d["next_offset"] for d in self._progress.find({"topic": topic})}
 
-    def recent_news(self, since_ms: int) -> Iterator[tuple[NewsItem, tuple[str, ...], int, int, int]]:
-        """Yield (article, symbols, partition, offset, append_ms) published since, oldest first."""
+    def newest_append_ms(self) -> int | None:
+        """Return when the broker got the newest stored article, epoch milliseconds; None without any."""
         with translated("read news"):
-            query = {"published_ms": {"$gte": since_ms}}
+            newest = self._news.find_one({}, {"append_ms": 1}, sort=[("append_ms", DESCENDING)])
+        return newest["append_ms"] if newest else None
+
+    def recent_news(self, since_ms: int) -> Iterator[tuple[NewsItem, tuple[str, ...], int, int, int]]:
+        """Yield (article, symbols, partition, offset, append_ms) of what the broker got since
+        ``since_ms``, by time of publication."""
+        with translated("read news"):
+            query = {"append_ms": {"$gte": since_ms}}
             for d in self._news.find(query).sort("published_ms", ASCENDING):
                 item = msgspec.convert(d["item"], NewsItem)
                 yield item, tuple(d["symbols"]), d["partition"], d["offset"], d["append_ms"]

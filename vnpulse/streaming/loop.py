@@ -204,8 +204,7 @@ class PartitionLoop:
             rejections = (
                 [Rejection(0, "processing-error", f"{type(error).__name__}: {error}")] if len(batch) else []
             )
-            self._handler.reject(batch, rejections, attempts)
-            return {batch.partition: batch.next_offset}
+            return self._reject(batch, rejections, attempts)
         reached: dict[int, int] = {}
         for half in _halves(batches):
             if any(reached.get(batch.partition, batch.start_offset) < batch.start_offset for batch in half):
@@ -219,6 +218,23 @@ class PartitionLoop:
                 return None
             reached |= result
         return reached
+
+    def _reject(
+        self, batch: PartitionBatch, rejections: list[Rejection], attempts: int
+    ) -> dict[int, int] | None:
+        """Dead-letter ``rejections``, however long it takes: what cannot be kept is not passed over."""
+        attempt = 0
+        while not self._stopping.is_set():
+            try:
+                self._handler.reject(batch, rejections, attempts)
+                return {batch.partition: batch.next_offset}
+            except Exception as error:
+                if not (isinstance(error, VnpulseError) and error.retriable):
+                    log.exception("dead-lettering from %s failed", batch.topic)
+                self._failed(error)
+            self._back_off(attempt)
+            attempt += 1
+        return None
 
     def _failed(self, error: Exception) -> None:
         self._last_error = f"{type(error).__name__}: {error}"

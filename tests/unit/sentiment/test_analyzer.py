@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from vnpulse.analysis import AnalysisRequest, Analyzer
 from vnpulse.batches import NewsBatch
-from vnpulse.clock import ManualClock
 from vnpulse.ids import derived_id
 from vnpulse.messages import VIETNAM, AnalysisResult, NewsItem, OffsetRange, RecordRef, encode
 from vnpulse.sentiment.analyzer import SentimentAnalyzer
@@ -48,6 +47,9 @@ class ListHistory:
         self.rows = list(rows)
         self.through: dict[int, int] = {}
         self.since_ms: int | None = None
+
+    def newest_append_ms(self) -> int | None:
+        return max((row[4] for row in self.rows), default=None)
 
     def recent_news(self, since_ms: int) -> Iterator[tuple[NewsItem, tuple[str, ...], int, int, int]]:
         self.since_ms = since_ms
@@ -107,7 +109,6 @@ def started(
         model,
         history or ListHistory(),
         TOPIC,
-        ManualClock(round(NINE.timestamp() * 1000)),
     )
     analyzer.start()
     return analyzer, model
@@ -326,7 +327,7 @@ def test_warm_up_then_the_log() -> None:
     )
     history.through = {0: 4}
     analyzer, model = started(history, warmup_days=2)
-    assert history.since_ms == round(NINE.timestamp() * 1000) - 2 * 86_400_000
+    assert history.since_ms == 1_003 - 2 * 86_400_000, "counted from the newest append, not from now"
     assert model.calls == [], "reading waits until it is asked for"
     assert analyzer.update(batch(item("new", "good", 0), start=6)) == 4, "the log starts where the store ends"
     assert analyzer.update(batch(item("old", "bad", -100), item("new", "good", 0), start=3)) == 5

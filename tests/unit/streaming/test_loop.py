@@ -329,12 +329,13 @@ def test_an_outage_while_isolating_delays_and_loses_nothing() -> None:
     assert broker.committed == {0: 16}
 
 
-def test_dead_lettering_that_fails_commits_nothing_and_happens_after_reopening() -> None:
+@pytest.mark.parametrize("failure", [BrokerUnavailable("away"), ValueError("refused")])
+def test_dead_lettering_that_fails_is_tried_again_and_nothing_is_passed_over(failure: Exception) -> None:
     broker = Broker({0: records(4)})
     handler = NotingHandler(broker, failing_on(b"p0r2", error=ValueError()))
-    handler.reject_errors = [BrokerUnavailable("away")]
+    handler.reject_errors = [failure]
     run(broker, handler)
-    assert broker.opened == 2
+    assert broker.opened == 1
     assert [offset for _, offset, _, _, _ in handler.rejected] == [2]
     assert {o for _, o in handler.handled} == {0, 1, 3}
     assert broker.committed == {0: 4}
