@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.trial import StackUnderTest, Trial
 from tests.integration.waiting import eventually
+from vnpulse.embedded.parent import end_with_parent
 from vnpulse.embedded.stack import EmbeddedConfig, EmbeddedStack
 from vnpulse.errors import BrokerUnavailable
 from vnpulse.kafka.admin import KafkaAdmin
@@ -19,6 +20,11 @@ from vnpulse.settings import KafkaSettings
 from vnpulse.topics import TopicChange, TopicSpec
 
 FIRST_TOPIC = TopicSpec(partitions=1, replication=1, retention_hours=1, compression="none")
+
+
+def pytest_configure() -> None:
+    """Whoever kills `make test` ends the tests too, and with them all that they started."""
+    end_with_parent()
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import yaml
 from rich.live import Live
 
 from vnpulse.cli.options import DEFAULT, ConfigOption, JsonOption, err, out
-from vnpulse.cli.stack import stop_on_signals
+from vnpulse.cli.stack import interrupt_on_sigterm, stop_on_signals
 from vnpulse.configuration import masked
 from vnpulse.demo.replay import Replay
 from vnpulse.demo.sample import Sample, load_sample
@@ -25,6 +25,7 @@ from vnpulse.demo.view import live_view, print_summary, progress_line
 from vnpulse.demo.watcher import Watcher
 from vnpulse.deployment import require_embedded
 from vnpulse.embedded.errors import StackNotRunning
+from vnpulse.embedded.parent import end_with_parent
 from vnpulse.embedded.stack import read_addresses
 from vnpulse.errors import UserError, VnpulseError
 from vnpulse.launcher import Deployment
@@ -56,12 +57,14 @@ def demo(
     began = time.monotonic()
     sample = load_sample([s.strip().upper() for s in symbols.split(",") if s.strip()])
     settings, demo_config = _demo_settings(load_settings(config))
-    stopping = stop_on_signals()
+    end_with_parent()
+    interrupt_on_sigterm()
     with Deployment(settings, demo_config, err.print) as deployment:
         deployment.start_stack()
         BarStore(connect(deployment.settings.store)).write([sample.history])
         err.print(f"store: {len(sample.history)} daily bars before {sample.first_day} for warm-up")
         deployment.start_pipelines()
+        stopping = stop_on_signals()
         err.print(f"Ray dashboard: {deployment.settings.ray.dashboard_url}")
         summary = _replay(sample, deployment, speed, began, stopping)
         if as_json:

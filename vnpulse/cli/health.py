@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,13 @@ def _checks(config: Path) -> dict[str, tuple[bool, str]]:
         settings = running_settings(config)
     except EmbeddedStackError as error:
         return {"stack": (False, str(error))}
-    return {
-        "kafka": _check(lambda: _kafka(settings)),
-        "store": _check(lambda: StatusStore(connect(settings.store)).ping()),
-        "ray": _check(lambda: _ray(settings)),
-        **_pipelines(settings),
-    }
+    # At once: each may wait for its own timeout when what it asks is away.
+    with ThreadPoolExecutor() as threads:
+        kafka = threads.submit(_check, lambda: _kafka(settings))
+        store = threads.submit(_check, lambda: StatusStore(connect(settings.store)).ping())
+        ray = threads.submit(_check, lambda: _ray(settings))
+        pipelines = threads.submit(_pipelines, settings)
+    return {"kafka": kafka.result(), "store": store.result(), "ray": ray.result(), **pipelines.result()}
 
 
 def _check(check: Callable[[], str]) -> tuple[bool, str]:

@@ -41,11 +41,12 @@ def up(
             # The driver takes this process's place: its log is ours, and signals reach it directly.
             os.execv(sys.executable, [sys.executable, "-m", "pipelines.run", "--config", str(config)])
         return
-    stopping = stop_on_signals()
+    interrupt_on_sigterm()
     with Deployment(settings, config, err.print) as deployment:
         deployment.start_stack()
         if pipelines:
             deployment.start_pipelines()
+        stopping = stop_on_signals()
         resolved = deployment.settings
         out.print(f"Kafka      {', '.join(resolved.kafka.bootstrap_servers)}")
         assert resolved.store.uri is not None
@@ -63,6 +64,15 @@ def up(
             failure = deployment.failed()
             if failure is not None:
                 raise VnpulseError(failure)
+
+
+def interrupt_on_sigterm() -> None:
+    """Make SIGTERM the same as Ctrl-C: while starting, both give up at once and undo what was started."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 def stop_on_signals() -> threading.Event:
