@@ -1,6 +1,6 @@
 # `make run` shows the system working on real market data; `make test` checks it. Both set up
 # what they need first. Only Python 3.11 or 3.12 is assumed.
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3)
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 
@@ -31,8 +31,8 @@ setup: .venv/.installed
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
 	  { echo "python -m venv failed; on Debian: apt-get install python3-venv" >&2; exit 2; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf .venv && $(PYTHON) -m venv .venv; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[embedded,dev]' || \
+	@{ $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) && \
+	  $(BIN)/python -m uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[embedded,dev]'; } || \
 	  { echo "the packages could not be installed (no network, or a damaged download); run make again" >&2; exit 1; }
 	@# Compiles the indicator kernels now: 10 s that the first start would wait otherwise.
 	@$(BIN)/python -c 'import vnpulse.technical.analyzer'
