@@ -1,6 +1,8 @@
 # `make run` shows the system working on real market data; `make test` checks it. Both set up
 # what they need first. Only Python 3.11 or 3.12 is assumed.
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3)
+# The first of these that runs and is of a version that we support.
+PYTHON ?= $(firstword $(foreach p,python3 python3.11 python3.12,$(shell $(p) -c \
+  'import sys; print("$(p)" if (3, 11) <= sys.version_info < (3, 13) else "")' 2>/dev/null)) python3)
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 
