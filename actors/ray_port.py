@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import ray
@@ -30,7 +29,6 @@ class ActorSpec:
     max_concurrency: int = 4
     shared: bool = False
     """Shared actors may be used, and already have been made, by other drivers."""
-    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class ActorGone(Exception):

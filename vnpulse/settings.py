@@ -30,7 +30,6 @@ SECRETS_FROM_ENVIRONMENT = {
 """Environment variables and the setting that each one fills."""
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
-Count = Annotated[int, Field(ge=1)]
 
 
 class EmbeddedSettings(StrictModel):
