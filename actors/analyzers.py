@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from vnpulse.analysis import AnalysisRequest
 from vnpulse.batches import BarBatch, NewsBatch
 from vnpulse.errors import AnalyzerUnavailable
+from vnpulse.market import load_market
 from vnpulse.messages import encode
+from vnpulse.sentiment.symbols import SymbolFinder
 from vnpulse.settings import Settings
 from vnpulse.store.bars import BarStore
 from vnpulse.store.connection import connect
@@ -107,7 +109,14 @@ class TechnicalActor(AnalyzerActor):
 
         settings = self._settings
         store = BarStore(connect(settings.store))
-        return TechnicalAnalyzer(settings.technical, store, settings.kafka.topic(PRICES))
+        companies = SymbolFinder.load(settings.sentiment.companies).companies
+        return TechnicalAnalyzer(
+            settings.technical,
+            store,
+            settings.kafka.topic(PRICES),
+            load_market(settings.aggregation.market),
+            {symbol: company.exchange for symbol, company in companies.items()},
+        )
 
 
 class SentimentActor(AnalyzerActor):

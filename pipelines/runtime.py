@@ -18,7 +18,7 @@ import ray
 
 from actors.ray_port import ActorSpec, NameTaken, RayPort
 from actors.supervisor import Supervisor
-from pipelines.wiring import look_at
+from pipelines.wiring import fit_to_gpus, look_at
 from vnpulse.deployment import resolve
 from vnpulse.embedded.ray_head import ray_environment
 from vnpulse.errors import UserError, VnpulseError
@@ -83,7 +83,8 @@ def run(pipelines: tuple[str, ...], settings: Settings) -> int:
     for name in pipelines:
         module = importlib.import_module(f"pipelines.{name}")
         specs |= {spec.name: spec for spec in module.actors(cluster)}
-    supervisor = Supervisor(RayPort(settings.ray.namespace), list(specs.values()))
+    fitted = fit_to_gpus(specs.values(), _gpus())
+    supervisor = Supervisor(RayPort(settings.ray.namespace), fitted)
     try:
         supervisor.claim()
     except NameTaken as error:
@@ -111,6 +112,12 @@ def run(pipelines: tuple[str, ...], settings: Settings) -> int:
         ray.shutdown()
     log.info("stopped")
     return 0
+
+
+def _gpus() -> float:
+    """Return how many GPUs the cluster has."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return resources.get("GPU", 0.0)
 
 
 def _keep_to_loopback(settings: Settings) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from actors.analyzer_pool import SentimentPool, TechnicalPool, shard_name
@@ -18,6 +19,8 @@ from vnpulse.kafka.producer import StockKafkaProducer
 from vnpulse.settings import AnalyzerPlacement, ConsumerPlacement, Settings
 from vnpulse.streaming.loop import Handler
 from vnpulse.topics import CONSUMED, PRICES, TopicSpec, dead_letter_topic, load_topics
+
+log = logging.getLogger("vnpulse.pipelines")
 
 ANALYZER_STAGE, CONSUMER_STAGE = 0, 1
 
@@ -118,6 +121,21 @@ def _analyzer_actors(
         )
         for shard in range(placement.shards)
     ]
+
+
+def fit_to_gpus(specs: Iterable[ActorSpec], gpus: float) -> list[ActorSpec]:
+    """Return ``specs`` as they can run in a cluster of so many GPUs: without any, all on CPUs."""
+    fitted = []
+    moved = []
+    for spec in specs:
+        if spec.num_gpus and not gpus:
+            moved.append(spec.name)
+            spec = replace(spec, num_gpus=0.0)
+        fitted.append(spec)
+    if moved:
+        # An actor that asks for what no node has would wait for it for ever, in silence.
+        log.warning("no node of this Ray cluster has a GPU; on CPUs instead: %s", ", ".join(moved))
+    return fitted
 
 
 def analyzer_actors(settings: Settings) -> list[ActorSpec]:

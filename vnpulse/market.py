@@ -1,4 +1,4 @@
-"""The exchanges' rules: tick sizes and price limits, from configs/market.yaml."""
+"""The exchanges' rules: sessions, tick sizes and price limits, from configs/market.yaml."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from vnpulse.strict_model import StrictModel
 
 Exchange = Literal["HOSE", "HNX", "UPCoM"]
 
+_TIME_OF_DAY = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
+
 _ROUNDING = {"nearest": ROUND_HALF_UP, "down": ROUND_FLOOR, "up": ROUND_CEILING}
+
+
+def _after_midnight_ms(time_of_day: str) -> int:
+    hours, minutes = time_of_day.split(":")
+    return (int(hours) * 60 + int(minutes)) * 60_000
 
 
 class TickStep(StrictModel):
@@ -24,11 +31,64 @@ class TickStep(StrictModel):
     below: Annotated[int, Field(ge=1)] | None = None
 
 
+class Phase(StrictModel):
+    """A part of the trading day, local time, its end not included.
+
+    ``ato`` and ``atc`` collect orders for the opening and the closing auction, ``plo`` trades at
+    the closing price.
+    """
+
+    kind: Literal["ato", "continuous", "atc", "plo"]
+    begin: Annotated[str, Field(pattern=_TIME_OF_DAY)]
+    end: Annotated[str, Field(pattern=_TIME_OF_DAY)]
+
+    @model_validator(mode="after")
+    def _begins_before_it_ends(self) -> Self:
+        if self.begin_ms >= self.end_ms:
+            raise ValueError(f"end was {self.end}, must be after begin ({self.begin})")
+        return self
+
+    @property
+    def begin_ms(self) -> int:
+        """Milliseconds after midnight."""
+        return _after_midnight_ms(self.begin)
+
+    @property
+    def end_ms(self) -> int:
+        """Milliseconds after midnight."""
+        return _after_midnight_ms(self.end)
+
+
 class ExchangeRules(StrictModel):
     """One exchange."""
 
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
     price_limit_pct: Annotated[float, Field(gt=0, lt=100)]
+    reference: Literal["close", "average"]
+    """What of the day before limits are measured from: the close, or the average price by volume."""
     ticks: tuple[TickStep, ...]
+
+    @model_validator(mode="after")
+    def _phases_follow_each_other(self) -> Self:
+        for before, after in pairwise(self.phases):
+            if after.begin_ms < before.end_ms:
+                raise ValueError(f"phases: {after.kind} begins at {after.begin}, before {before.end}")
+        return self
+
+    @property
+    def opening_auction(self) -> Phase | None:
+        """The phase before the first trade of the day, if the exchange has one."""
+        return self.phases[0] if self.phases[0].kind == "ato" else None
+
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        """Return the stretches of trading without a break: (begin, end), milliseconds after midnight."""
+        joined: list[tuple[int, int]] = []
+        for phase in self.phases:
+            if joined and joined[-1][1] == phase.begin_ms:
+                joined[-1] = joined[-1][0], phase.end_ms
+            else:
+                joined.append((phase.begin_ms, phase.end_ms))
+        return tuple(joined)
 
     @model_validator(mode="after")
     def _steps_ascend_and_end_open(self) -> Self:
@@ -44,7 +104,7 @@ class MarketRules(StrictModel):
     """configs/market.yaml."""
 
     as_of: str
-    exchanges: dict[Exchange, ExchangeRules]
+    exchanges: Annotated[dict[Exchange, ExchangeRules], Field(min_length=1)]
     indices: tuple[str, ...]
 
     def tick_vnd(self, exchange: Exchange, price: float) -> int:

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from vnpulse.messages import VIETNAM, NewsItem, PriceBar, encode
 
-OPENING = dt.datetime(2025, 7, 28, 9, 0, tzinfo=VIETNAM)
-"""A Monday; bars of the past are as good as bars of today."""
+OPENING = dt.datetime(2025, 7, 28, 9, 15, tzinfo=VIETNAM)
+"""Of continuous trading on HOSE, on a Monday; bars of the past are as good as bars of today."""
 
 
 def minute(number: int) -> dt.datetime:

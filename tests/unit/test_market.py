@@ -131,9 +131,50 @@ def test_indices_are_named() -> None:
     ],
 )
 def test_tick_tables_that_make_no_sense_are_refused(tmp_path: Path, ticks: str, named: str) -> None:
-    path = tmp_path / "market.yaml"
-    path.write_text(
-        f"as_of: '2025-07-01'\nindices: []\nexchanges:\n  HOSE: {{price_limit_pct: 7, ticks: {ticks}}}\n"
-    )
     with pytest.raises(SettingsError, match=named):
-        load_market(path)
+        load_market(_market(tmp_path, ticks=ticks))
+
+
+@pytest.mark.parametrize(
+    ("phases", "named"),
+    [
+        ("[]", "at least 1 item"),
+        ('[{kind: ato, begin: "09:15", end: "09:00"}]', r"end was 09:00, must be after begin \(09:15\)"),
+        ('[{kind: ato, begin: "9:00", end: "09:15"}]', "begin"),
+        ('[{kind: ato, begin: "09:00", end: "24:00"}]', "end"),
+        ('[{kind: lunch, begin: "11:30", end: "13:00"}]', "lunch"),
+        (
+            '[{kind: ato, begin: "09:00", end: "09:15"}, {kind: atc, begin: "09:10", end: "09:20"}]',
+            "phases: atc begins at 09:10, before 09:15",
+        ),
+    ],
+)
+def test_phases_that_make_no_sense_are_refused(tmp_path: Path, phases: str, named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        load_market(_market(tmp_path, phases=phases))
+
+
+def test_stretches_of_trading_end_at_noon_and_not_between_phases() -> None:
+    hour = 3_600_000
+    assert MARKET.exchanges["HOSE"].blocks() == ((9 * hour, 11.5 * hour), (13 * hour, 14.75 * hour))
+    assert MARKET.exchanges["UPCoM"].blocks() == ((9 * hour, 11.5 * hour), (13 * hour, 15 * hour))
+
+
+def test_only_hose_opens_with_an_auction() -> None:
+    auction = MARKET.exchanges["HOSE"].opening_auction
+    assert auction is not None
+    assert (auction.begin, auction.end) == ("09:00", "09:15")
+    assert MARKET.exchanges["HNX"].opening_auction is MARKET.exchanges["UPCoM"].opening_auction is None
+
+
+def _market(
+    folder: Path,
+    ticks: str = "[{tick: 100}]",
+    phases: str = '[{kind: continuous, begin: "09:00", end: "15:00"}]',
+) -> Path:
+    path = folder / "market.yaml"
+    path.write_text(
+        f"as_of: '2025-07-01'\nindices: []\nexchanges:\n  HOSE: {{price_limit_pct: 7, reference: close,"
+        f" phases: {phases}, ticks: {ticks}}}\n"
+    )
+    return path

@@ -185,7 +185,10 @@ def test_settings_cannot_be_changed(load: Any) -> None:
         ("embedded: {}\nkafka: {consumer: {max_poll_records: 0}}\n", "was 0"),
         ("embedded: {}\nkafka: {topic_prefix: 'a b'}\n", "kafka.topic_prefix: was \"a b\""),
         ("embedded: {}\ntechnical: {intervals: [2m]}\n", "technical.intervals.0: was \"2m\""),
-        ("embedded: {}\ntechnical: {macd_fast: 26}\n", "technical: macd_fast was 26"),
+        (
+            "embedded: {}\ntechnical: {indicators: [macd:26:12]}\n",
+            "indicator 'macd:26:12': fast was 26, must be below slow (12)",
+        ),
         ("embedded: {}\nchannels: [{kind: telegram}]\n", "'jsonl'"),
         ("embedded: {}\nchannels: [{kind: jsonl}]\n", "path: missing"),
         ("embedded: {}\nchannels: [{kind: jsonl, paht: x, path: y}]\n", "did you mean path?"),

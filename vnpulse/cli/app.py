@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vnpulse import __version__
-from vnpulse.cli import alerts, dead_letters, demo, health, publish, stack, topics
+from vnpulse.cli import alerts, dead_letters, demo, health, indicators, publish, stack, topics
 
 app = typer.Typer(
     name="vnpulse",
@@ -42,5 +42,6 @@ app.command("lag")(health.lag)
 app.add_typer(topics.app, name="topics")
 app.add_typer(publish.app, name="publish")
 app.command("trigger")(publish.trigger)
+app.command("indicators")(indicators.indicators)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(dead_letters.app, name="dlq")

@@ -1,15 +1,29 @@
-"""Technical indicators, one bar at a time, equal to TA-Lib's batch functions.
+"""Technical indicators over arrays of bars, equal to TA-Lib's batch functions where it has them.
 
-Two kinds, by what they remember:
+An indicator is a module:
 
-* **recursive** (EMA, MACD, RSI, ATR): ``advance(state, at, ..., bar)`` updates the ``STATE_SIZE``
-  floats ``state[at:]`` in place and returns the value after this bar. A state of zeros is "no bar
-  seen". A copy of the floats is a copy of the indicator, which is how the bar that is still
-  forming is computed again and again from the state as of the bar before it.
-* **windowed** (SMA, Bollinger, activity): ``value(closes, slot, seen, ...)`` reads the last closes
-  from a ring in which ``closes[slot]`` is the newest and ``seen`` counts the bars ever written.
-  Nothing is summed over time, so nothing drifts.
+========================== =====================================================================
+``KIND``                   its name in configuration: ``rsi``
+``PARAMETERS``             its parameters in order, each with default and range (``Parameter``)
+``names(*p)``              the names of its outputs: ``("rsi_14",)``
+``warm_up(*p)``            for each output, how many bars its first value needs; raises ValueError
+                           for parameters that do not fit each other
+``lookback(*p)``           how many bars before a row's own ``run`` reads from ``bars``
+``state_size(*p)``         how many floats it keeps between runs
+``run(...)``               computes rows, compiled
+========================== =====================================================================
 
-A value that is not ready is NaN; outside of arrays it is None. ``warm_up(...)`` says how many bars
-the first value needs, ``names(...)`` what the outputs are called.
+``run(bars, first, last, state, at, out, column, origin, *p)`` computes the rows ``first <= t <
+last`` of one series, in order:
+
+* ``bars`` float64 [6, n]: see ``vnpulse.indicators.columns``. Rows before ``first`` are the past:
+  all of it, or at least ``lookback`` rows. Row 0 is the first bar of the series unless the past was cut.
+* ``state`` float64, of which ``state[at : at + state_size]`` is this indicator's: zeros before the
+  first bar, afterwards what it needs to know of the rows before ``first``. A copy of the floats is
+  a copy of the indicator, which is how a bar that still forms is computed again from the state
+  as of the bar before it.
+* ``out`` float64 [outputs, m]: output ``k`` of row ``t`` goes to ``out[column + k, t - origin]``.
+  A value that is not ready is NaN; outside of arrays it is None.
+
+However rows are cut into runs, the values are the same, bit for bit.
 """

@@ -11,25 +11,21 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def compiled(function: _Function) -> _Function:
-    """Compile ``function`` for the types of its first call (or inside the kernel that calls it).
+    """Compile ``function`` as a part of the kernel that calls it, for the types of its first call.
 
-    Division by zero gives inf or NaN as in numpy, and never raises. Machine code is cached on
-    disk; an installation on a read-only file system sets ``NUMBA_CACHE_DIR``.
-    """
-    return cast(_Function, numba.njit(cache=True, error_model="numpy")(function))
-
-
-def compiled_within(function: _Function) -> _Function:
-    """Compile ``function`` as a part of the kernel that calls it, without a cache of its own.
-
-    For functions that call compiled functions of other modules: numba's cache would not notice
-    that those changed.
+    Division by zero gives inf or NaN as in numpy, and never raises. Without a cache of its own:
+    numba's would not notice that a function of another module, compiled in here, has changed.
     """
     return cast(_Function, numba.njit(error_model="numpy")(function))
 
 
 def compiled_for(signature: Any) -> Callable[[_Function], _Function]:
-    """Compile for one explicit ``signature``, when the module is imported, and release the GIL in it."""
+    """Compile for one explicit ``signature``, when the module is imported, and release the GIL in it.
+
+    Machine code is cached on disk; an installation on a read-only file system sets
+    ``NUMBA_CACHE_DIR``. What calls functions of other modules must have their source in its key
+    (``dispatch.source_digest``).
+    """
 
     def compile_now(function: _Function) -> _Function:
         jitted = numba.njit(signature, cache=True, error_model="numpy", nogil=True)(function)

@@ -16,10 +16,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from vnpulse.indicators.columns import CLOSE
 from vnpulse.indicators.compiled import compiled
+from vnpulse.indicators.parameter import period as _period
 
-STATE_SIZE = 4
-"""Bars seen; previous close; average gain and average loss (sums while seeding)."""
+KIND = "rsi"
+PARAMETERS = (_period(14),)
 
 NEUTRAL = 50.0
 FLAT = 1e-14
@@ -31,33 +33,66 @@ def names(period: int) -> tuple[str]:
     return (f"rsi_{period}",)
 
 
-def warm_up(period: int) -> int:
+def warm_up(period: int) -> tuple[int]:
     """Return how many bars the first value needs: ``period`` differences."""
-    return period + 1
+    return (period + 1,)
+
+
+def lookback(period: int) -> int:
+    """Return 0: the past is in the state."""
+    return 0
+
+
+def state_size(period: int) -> int:
+    """Return 4: bars seen; previous close; average gain and average loss (sums while seeding)."""
+    return 4
 
 
 @compiled
-def advance(state: NDArray[np.float64], at: int, period: int, close: float) -> float:
-    """Take one close into ``state[at:]`` and return the index in [0, 100], NaN until it is seeded."""
-    seen = state[at] + 1.0
-    change = close - state[at + 1]
-    state[at] = seen
-    state[at + 1] = close
-    if seen == 1.0:
-        return math.nan
-    gain = max(change, 0.0)
-    loss = max(-change, 0.0)
-    if seen > period + 1.0:
-        state[at + 2] = (state[at + 2] * (period - 1.0) + gain) / period
-        state[at + 3] = (state[at + 3] * (period - 1.0) + loss) / period
-    else:
-        state[at + 2] += gain
-        state[at + 3] += loss
+def run(
+    bars: NDArray[np.float64],
+    first: int,
+    last: int,
+    state: NDArray[np.float64],
+    at: int,
+    out: NDArray[np.float64],
+    column: int,
+    origin: int,
+    period: int,
+) -> None:
+    """Compute rows ``first .. last - 1`` (see the package)."""
+    close = bars[CLOSE]
+    line = out[column]
+    # (G * (p - 1) + gain) / p with the division taken out of the chain from bar to bar: half the time.
+    decay = (period - 1.0) / period
+    share = 1.0 / period
+    seen = state[at]
+    before = state[at + 1]
+    gains = state[at + 2]
+    losses = state[at + 3]
+    for t in range(first, last):
+        seen += 1.0
+        change = close[t] - before if seen > 1.0 else 0.0
+        before = close[t]
+        gain = max(change, 0.0)
+        loss = max(-change, 0.0)
+        if seen > period + 1.0:
+            gains = gains * decay + gain * share
+            losses = losses * decay + loss * share
+        else:
+            gains += gain
+            losses += loss
+            if seen == period + 1.0:
+                gains /= period
+                losses /= period
+        moved = gains + losses
         if seen <= period:
-            return math.nan
-        state[at + 2] /= period
-        state[at + 3] /= period
-    moved = state[at + 2] + state[at + 3]
-    if moved < FLAT:
-        return NEUTRAL
-    return float(100.0 * state[at + 2] / moved)
+            line[t - origin] = math.nan
+        elif moved < FLAT:
+            line[t - origin] = NEUTRAL
+        else:
+            line[t - origin] = 100.0 * gains / moved
+    state[at] = seen
+    state[at + 1] = before
+    state[at + 2] = gains
+    state[at + 3] = losses

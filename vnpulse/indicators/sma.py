@@ -2,18 +2,21 @@
 
     SMA[t] = mean(close[t-p+1 .. t])
 
-Source: TA-Lib ``ta_SMA.c``. The mean is taken over differences from the newest close, so a flat
-series gives its price exactly.
+Source: TA-Lib ``ta_SMA.c``.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
+from vnpulse.indicators import windows
+from vnpulse.indicators.columns import CLOSE
 from vnpulse.indicators.compiled import compiled
+from vnpulse.indicators.parameter import period as _period
+
+KIND = "sma"
+PARAMETERS = (_period(20),)
 
 
 def names(period: int) -> tuple[str]:
@@ -21,22 +24,33 @@ def names(period: int) -> tuple[str]:
     return (f"sma_{period}",)
 
 
-def warm_up(period: int) -> int:
+def warm_up(period: int) -> tuple[int]:
     """Return how many bars the first value needs."""
-    return period
+    return (period,)
+
+
+def lookback(period: int) -> int:
+    """Return how many bars before its own a value reads."""
+    return period - 1
+
+
+def state_size(period: int) -> int:
+    """Return 0: a window needs no state."""
+    return 0
 
 
 @compiled
-def value(closes: NDArray[np.float64], slot: int, seen: int, period: int) -> float:
-    """Return the mean of the last ``period`` closes of the ring ``closes`` [bars], NaN if fewer were seen."""
-    if seen < period:
-        return math.nan
-    newest = closes[slot]
-    total = 0.0
-    at = slot
-    for _ in range(period):
-        total += closes[at] - newest
-        at -= 1
-        if at < 0:
-            at = closes.shape[0] - 1
-    return float(newest + total / period)
+def run(
+    bars: NDArray[np.float64],
+    first: int,
+    last: int,
+    state: NDArray[np.float64],
+    at: int,
+    out: NDArray[np.float64],
+    column: int,
+    origin: int,
+    period: int,
+) -> None:
+    """Compute rows ``first .. last - 1`` (see the package)."""
+    begin = windows.not_ready(out[column][first - origin : last - origin], first, last, period)
+    windows.means(bars[CLOSE], begin, last, period, out[column][begin - origin : last - origin])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vnpulse.analysis import AnalysisRequest, BarHistory
-from vnpulse.batches import BarBatch
+from vnpulse.batches import BarBatch, Series
 from vnpulse.ids import derived_id
+from vnpulse.indicators.catalogue import KINDS, IndicatorSet
+from vnpulse.indicators.columns import CLOSE, TIME
+from vnpulse.market import Exchange, MarketRules
 from vnpulse.messages import (
     INTERVAL_MS,
     VIETNAM,
@@ -25,11 +28,19 @@ from vnpulse.messages import (
     ResultMetadata,
 )
 from vnpulse.technical import kernel, scoring
+from vnpulse.technical.auction import AuctionBars
 from vnpulse.technical.engine import TechnicalEngine
-from vnpulse.technical.settings import CONTEXT_INTERVAL, TechnicalSettings
+from vnpulse.technical.price_limits import PriceLimits
+from vnpulse.technical.sessions import DAY_MS, ZONE_MS
+from vnpulse.technical.settings import CONTEXT_INTERVAL, RESAMPLED_FROM, TechnicalSettings
 
-_DAY_MS = 86_400_000
-_ZONE_MS = 7 * 3_600_000
+# Outputs of MACD and of the Bollinger bands, counted from the first.
+_HISTOGRAM = 2
+_PERCENT_B, _BANDWIDTH = 3, 4
+
+RESAMPLED_WARM_UP_BARS = 150
+"""Of each resampled interval, bars to make anew at a start: the store has them not, only the many
+more bars that they are made of."""
 
 _FROM_SOURCE = -1
 """In the request column of the row table: the row was asked for by offset, not by a request's id."""
@@ -41,6 +52,9 @@ class TechnicalAnalyzer:
     State (indicator state and the last ``history_bars`` rows of each series, and the next offset
     of each raw partition) is soft: ``start`` rebuilds it from the history. Not thread-safe.
 
+    A bar that comes late changes the state of the bars after it, but not the results that were
+    given of them.
+
     A result's id is made of its bar's place in the log, so an answer given twice, after a
     redelivery or a restart, has the same id. A closed bar that is corrected by a later record is
     analysed again, under the id of that record.
@@ -48,14 +62,26 @@ class TechnicalAnalyzer:
 
     analysis_type: AnalysisType = "technical"
 
-    def __init__(self, settings: TechnicalSettings, history: BarHistory, topic: str) -> None:
+    def __init__(
+        self,
+        settings: TechnicalSettings,
+        history: BarHistory,
+        topic: str,
+        market: MarketRules,
+        exchange_of: Mapping[str, Exchange],
+    ) -> None:
+        """``exchange_of`` gives the exchange of the symbols that are known."""
         self._settings = settings
         self._history = history
         self._topic = topic
-        self._engine = TechnicalEngine(settings)
+        self._market = market
+        self._exchange_of = exchange_of
+        self._limits = PriceLimits(market, exchange_of)
+        self._engine = self._new_engine()
+        self._auctions = AuctionBars()
+        self._inputs = _Inputs(self._engine.indicators)
         self._next_offset: dict[int, int] = {}
-        weights = settings.weights
-        self._weights = np.array([weights.trend, weights.momentum, weights.mean_reversion])
+        self._weights = np.array([getattr(settings.weights, name) for name in scoring.COMPONENTS])
         self._model_version = f"technical/{scoring.VERSION}-{settings.digest()}"
         self._warm_up_bars = 0
         self._gaps = 0
@@ -64,18 +90,40 @@ class TechnicalAnalyzer:
         self._ahead = 0
         self._unknown = 0
 
+    def _new_engine(self) -> TechnicalEngine:
+        return TechnicalEngine(self._settings, self._market, self._exchange_of)
+
+    def _warm_up(self) -> list[tuple[list[str], int]]:
+        """Return how many bars to load of which intervals.
+
+        The history and, before it, as many as the slowest indicator needs to forget where its
+        series begins, so that a bar is judged the same whether the process has run for days or
+        was just restarted.
+        """
+        settings = self._settings
+        enough = settings.history_bars + self._engine.indicators.settled_bars
+        stored = [i for i in settings.tracked_intervals() if i not in settings.resample]
+        if not settings.resample:
+            return [(stored, enough)]
+        ratio = max(INTERVAL_MS[interval] for interval in settings.resample) // INTERVAL_MS[RESAMPLED_FROM]
+        stored.remove(RESAMPLED_FROM)
+        return [(stored, enough), ([RESAMPLED_FROM], max(enough, ratio * RESAMPLED_WARM_UP_BARS))]
+
     def start(self) -> None:
         """Load the state from the history; on an error of the history the old state stays."""
         # The offsets first: a bar stored between the two reads is then delivered again, not lost.
         next_offset = dict(self._history.stored_through(self._topic))
-        engine = TechnicalEngine(self._settings)
-        settings = self._settings
-        for batch in self._history.latest_bars(settings.tracked_intervals(), settings.warm_up_bars()):
-            # Offsets of another topic mean nothing here.
-            engine.apply(batch if batch.topic == self._topic else replace(batch, partition=-1))
+        engine = self._new_engine()
+        auctions = AuctionBars()
+        for intervals, count in self._warm_up():
+            for batch in self._history.latest_bars(intervals, count):
+                # Offsets of another topic mean nothing here.
+                ours = batch if batch.topic == self._topic else replace(batch, partition=-1)
+                auctions.note(ours, engine.apply(ours))
         self._warm_up_bars = int(engine.totals.sum())
         engine.totals[:] = 0
         self._engine = engine
+        self._auctions = auctions
         self._next_offset = next_offset
 
     def update(self, batch: BarBatch) -> int:
@@ -94,7 +142,7 @@ class TechnicalAnalyzer:
         first_row = 0
         if batch.start_offset < expected:
             first_row = int(np.searchsorted(batch.offsets, expected))
-        self._engine.apply(batch, first_row)
+        self._auctions.note(batch, self._engine.apply(batch, first_row))
         self._next_offset[batch.partition] = batch.next_offset
         return batch.next_offset
 
@@ -102,14 +150,16 @@ class TechnicalAnalyzer:
         """Return one result for each requested bar, ordered by symbol, time and interval.
 
         With sources: every bar of the analysed intervals that became final in them, once however
-        often it was asked for. What the ring no longer holds is skipped and counted. Without:
-        the latest bar, final or not, of the first analysed interval that has one.
+        often it was asked for; one of an opening auction has no score. What lies beyond the history
+        is skipped and counted. Without: the latest bar, final or not, of the first analysed interval
+        that has one.
         """
         began = time.perf_counter()
         rows = self._requested_rows(requests)
-        if not len(rows):
-            return []
-        results = self._build(self._in_order(rows), requests, began)
+        results = self._build(self._in_order(rows), requests, began) if len(rows) else []
+        auctioned = self._of_auctions(requests)
+        if auctioned:
+            results = sorted([*results, *auctioned], key=_place)
         self._results += len(results)
         return results
 
@@ -139,11 +189,13 @@ class TechnicalAnalyzer:
         for index, request in enumerate(requests):
             series = [(request.symbol, interval) for interval in intervals]
             numbers = [number for one in series if (number := engine.numbers.get(one)) is not None]
-            if not numbers:
+            if not numbers and not any(
+                self._auctions.within(Series(*one), request.sources) for one in series
+            ):
                 self._unknown += 1
                 continue
-            if not request.sources:
-                latest.append((numbers[0], engine.last_slot(numbers[0]), index))
+            if not request.sources and numbers:
+                latest.append((numbers[0], engine.rows(numbers[0]) - 1, index))
             for source in request.sources:
                 if source.topic != self._topic:
                     continue
@@ -156,7 +208,7 @@ class TechnicalAnalyzer:
             found, beyond = engine.final_rows(list(queries))
             self._beyond_history += beyond
             # Overlapping stretches find the same row: keep it once.
-            size = self._settings.history_bars
+            size = engine.marks.shape[1]
             keys = np.unique(found[:, 0] * size + found[:, 1])
             rows = np.stack((keys // size, keys % size, np.full(len(keys), _FROM_SOURCE)), axis=1)
         if latest:
@@ -174,50 +226,43 @@ class TechnicalAnalyzer:
         lengths = {number: INTERVAL_MS[series[number].interval] for number in distinct}
         by_symbol = np.array([ranks[number] for number in numbers], np.int64)
         by_interval = np.array([lengths[number] for number in numbers], np.int64)
-        by_time = self._engine.marks[rows[:, 0], rows[:, 1], kernel.TIME]
+        by_time = self._engine.marks[rows[:, 0], rows[:, 1], kernel.TIME_MS]
         return rows[np.lexsort((rows[:, 2], by_interval, by_time, by_symbol))]
 
     def _build(
         self, rows: NDArray[np.int64], requests: Sequence[AnalysisRequest], began: float
     ) -> list[AnalysisResult]:
         engine = self._engine
-        at = rows[:, 0], rows[:, 1]
-        marks = engine.marks[at]
-        outputs = engine.outputs[at]
-        close = engine.closes[at]
-        table = scoring.score_rows(
-            close,
-            outputs[:, kernel.SMA],
-            outputs[:, kernel.EMA],
-            outputs[:, kernel.MACD_HIST],
-            outputs[:, kernel.RSI],
-            outputs[:, kernel.RSI_CHANGE],
-            outputs[:, kernel.BB_UPPER],
-            outputs[:, kernel.BB_MIDDLE],
-            outputs[:, kernel.ATR],
-            outputs[:, kernel.ACTIVITY],
-            self._weights,
-        )
-        daily = self._daily_context(rows, marks[:, kernel.TIME])
-        last_row = rows[:, 1] == (engine.seen[rows[:, 0]] - 1) % self._settings.history_bars
-        final = ((marks[:, kernel.CLOSED] != 0) | ~last_row).tolist()
-        not_ready: NDArray[np.bool_] = np.isnan(table[:, scoring.TREND :: 2])
+        numbers, slots = rows[:, 0], rows[:, 1]
+        marks = engine.marks[numbers, slots]
+        outputs = engine.outputs[numbers, slots]
+        close = engine.bars[numbers, CLOSE, slots]
+        time_ms = marks[:, kernel.TIME_MS]
+        midnight = (time_ms + ZONE_MS) // DAY_MS * DAY_MS - ZONE_MS
+        limits = self._limits_of(numbers, midnight, close)
+        inputs = self._inputs.gather(engine, numbers, slots)
+        inputs[:, scoring.LOCKED] = [known is not None and known["locked"] is not None for known in limits]
+        table = scoring.score_rows(inputs, self._weights)
+        daily = self._daily_context(rows, midnight)
+        final = ((marks[:, kernel.CLOSED] != 0) | ~engine.is_newest(numbers, slots)).tolist()
+        not_ready: NDArray[np.bool_] = np.isnan(table[:, scoring.FIRST_COMPONENT :: 2])
         missing = [
             [name for name, absent in zip(scoring.COMPONENTS, row, strict=True) if absent] if any(row) else []
             for row in not_ready.tolist()
         ]
         scores = np.nan_to_num(table, nan=0.0).tolist()
 
-        names = engine.output_names
+        names = (*engine.indicators.output_names, *self._inputs.extra_names)
         topic = self._topic
         model_version = self._model_version
-        trend_weight, momentum_weight, reversion_weight = self._weights.tolist()
+        weights = self._weights.tolist()
         moments: dict[tuple[int, str], tuple[dt.datetime, str]] = {}
         processing_time = time.perf_counter() - began
         results: list[AnalysisResult] = []
         asked = rows[:, 2].tolist()
         marked = marks.tolist()
-        values = _or_none(outputs)
+        extra = inputs[:, [scoring.RSI_CHANGE, scoring.EXPANSION]]
+        values = _or_none(np.concatenate((outputs, extra), axis=1))
         prices = close.tolist()
         for i, number in enumerate(rows[:, 0].tolist()):
             symbol, interval = engine.series[number]
@@ -228,9 +273,7 @@ class TechnicalAnalyzer:
                     _local(time_ms + INTERVAL_MS[interval]),
                     _local(time_ms).isoformat(),
                 )
-            total, confidence, liveliness, trend, trend_sure, momentum, momentum_sure, reversion, sure = (
-                scores[i]
-            )
+            total, confidence, liveliness, *parts = scores[i]
             details: dict[str, Any] = {
                 "interval": interval,
                 "bar_time": moment[1],
@@ -238,16 +281,14 @@ class TechnicalAnalyzer:
                 "close": prices[i],
                 "indicators": dict(zip(names, values[i], strict=True)),
                 "components": {
-                    "trend": {"score": trend, "weight": trend_weight, "confidence": trend_sure},
-                    "momentum": {"score": momentum, "weight": momentum_weight, "confidence": momentum_sure},
-                    "mean_reversion": {
-                        "score": reversion,
-                        "weight": reversion_weight,
-                        "confidence": sure,
-                    },
+                    name: {"score": score, "weight": weight, "confidence": sure}
+                    for name, weight, score, sure in zip(
+                        scoring.COMPONENTS, weights, parts[::2], parts[1::2], strict=True
+                    )
                 },
                 "liveliness": liveliness,
                 "not_ready": missing[i],
+                "price_limit": limits[i],
                 "daily": daily[i],
             }
             results.append(
@@ -268,23 +309,74 @@ class TechnicalAnalyzer:
             )
         return results
 
+    def _limits_of(
+        self, numbers: NDArray[np.int64], midnight: NDArray[np.int64], close: NDArray[np.float64]
+    ) -> list[dict[str, Any] | None]:
+        """Return for each row its day's floor and ceiling, from what its own series was the day before."""
+        engine = self._engine
+        slots = engine.rows_before(numbers, midnight)
+        before = engine.bars[numbers, CLOSE, slots].tolist()
+        average = engine.outputs[numbers, slots, self._inputs.vwap].tolist()
+        return [
+            self._limits.of(engine.series[number].symbol, before[i], average[i], price) if known else None
+            for i, (number, known, price) in enumerate(
+                zip(numbers.tolist(), (slots >= 0).tolist(), close.tolist(), strict=True)
+            )
+        ]
+
+    def _of_auctions(self, requests: Sequence[AnalysisRequest]) -> list[AnalysisResult]:
+        """Return a result without a score for each bar of an opening auction that was asked for."""
+        bars = {
+            bar: None
+            for request in requests
+            for interval in self._settings.intervals
+            for bar in self._auctions.within(
+                Series(request.symbol, interval), [s for s in request.sources if s.topic == self._topic]
+            )
+        }
+        return [
+            AnalysisResult(
+                derived_id("technical", *bar.series, self._topic, bar.partition, bar.offset),
+                bar.series.symbol,
+                "technical",
+                _local(bar.time_ms + INTERVAL_MS[bar.series.interval]),
+                ResultBody(
+                    0.0,
+                    0.0,
+                    {
+                        "interval": bar.series.interval,
+                        "bar_time": _local(bar.time_ms).isoformat(),
+                        "final": True,
+                        "close": bar.close,
+                        "phase": "ato",
+                        "not_ready": list(scoring.COMPONENTS),
+                    },
+                ),
+                ResultMetadata(
+                    self._model_version,
+                    0.0,
+                    RecordRef(self._topic, bar.partition, bar.offset, bar.append_ms),
+                ),
+            )
+            for bar in bars
+        ]
+
     def _daily_context(
-        self, rows: NDArray[np.int64], time_ms: NDArray[np.int64]
+        self, rows: NDArray[np.int64], midnight: NDArray[np.int64]
     ) -> list[dict[str, Any] | None]:
         """Return for each row the last daily bar before its day, None where there is none or no range yet."""
         engine = self._engine
         symbols = [engine.series[number].symbol for number in rows[:, 0].tolist()]
         daily = [engine.numbers.get((symbol, CONTEXT_INTERVAL), -1) for symbol in symbols]
         numbers = np.array(daily, np.int64)
-        midnight = (time_ms + _ZONE_MS) // _DAY_MS * _DAY_MS - _ZONE_MS
         slots = engine.rows_before(numbers, midnight)
-        name = engine.output_names[kernel.ATR]
-        atr = engine.outputs[numbers, slots, kernel.ATR]
+        name = engine.indicators.output_names[self._inputs.atr]
+        atr = engine.outputs[numbers, slots, self._inputs.atr]
         ready = (slots >= 0) & ~np.isnan(atr)
         if not ready.any():
             return [None] * len(rows)
-        closes = engine.closes[numbers, slots].tolist()
-        times = engine.marks[numbers, slots, kernel.TIME].tolist()
+        closes = engine.bars[numbers, CLOSE, slots].tolist()
+        times = engine.bars[numbers, TIME, slots].tolist()
         days: dict[int, str] = {}
         context: list[dict[str, Any] | None] = []
         for is_ready, value, close, opened in zip(ready.tolist(), atr.tolist(), closes, times, strict=True):
@@ -296,6 +388,69 @@ class TechnicalAnalyzer:
                 day = days[opened] = _local(opened).isoformat()
             context.append({name: value, "close": close, "time": day})
         return context
+
+
+class _Inputs:
+    """Where the score's inputs are among the outputs of a set of indicators."""
+
+    def __init__(self, indicators: IndicatorSet) -> None:
+        first: dict[str, int] = {}
+        column = 0
+        for spec in indicators.specs:
+            first.setdefault(spec.kind, column)
+            column += len(KINDS[spec.kind].names(*spec.parameters))
+        self.atr = first["atr"]
+        self.vwap = first["vwap"]
+        self._rsi = first["rsi"]
+        self._bandwidth = first["bb"] + _BANDWIDTH
+        names = indicators.output_names
+        self.extra_names = (
+            f"{names[self._rsi]}_change_{scoring.RSI_CHANGE_BARS}",
+            f"{names[self._bandwidth]}_change_{scoring.EXPANSION_BARS}",
+        )
+        plain = {
+            scoring.SMA: first["sma"],
+            scoring.EMA: first["ema"],
+            scoring.ATR: first["atr"],
+            scoring.MACD_HIST: first["macd"] + _HISTOGRAM,
+            scoring.RSI: first["rsi"],
+            scoring.PERCENT_B: first["bb"] + _PERCENT_B,
+            scoring.MFI: first["mfi"],
+            scoring.VWAP: first["vwap"],
+            scoring.VOLUME_Z: first["volume_z"],
+            scoring.ACTIVITY: first["activity"],
+        }
+        self._inputs = list(plain)
+        self._columns = list(plain.values())
+
+    def gather(
+        self, engine: TechnicalEngine, numbers: NDArray[np.int64], slots: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return the inputs of rows [n] as float64 [n, scoring.INPUTS]; LOCKED is left 0."""
+        inputs = np.zeros((len(numbers), scoring.INPUTS))
+        inputs[:, scoring.CLOSE] = engine.bars[numbers, CLOSE, slots]
+        inputs[:, self._inputs] = engine.outputs[numbers[:, None], slots[:, None], self._columns]
+        rsi = self._earlier(engine, numbers, slots, scoring.RSI_CHANGE_BARS, self._rsi)
+        inputs[:, scoring.RSI_CHANGE] = inputs[:, scoring.RSI] - rsi
+        narrow = self._earlier(engine, numbers, slots, scoring.EXPANSION_BARS, self._bandwidth)
+        wide = engine.outputs[numbers, slots, self._bandwidth]
+        # From no width at all, any width is as wide as can be; none is no change.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            inputs[:, scoring.EXPANSION] = np.where((narrow == 0.0) & (wide == 0.0), 0.0, wide / narrow - 1.0)
+        return inputs
+
+    @staticmethod
+    def _earlier(
+        engine: TechnicalEngine, numbers: NDArray[np.int64], slots: NDArray[np.int64], bars: int, column: int
+    ) -> NDArray[np.float64]:
+        earlier = engine.outputs[numbers, np.maximum(slots - bars, 0), column]
+        return np.where(slots >= bars, earlier, np.nan)
+
+
+def _place(result: AnalysisResult) -> tuple[str, str, int]:
+    """Return what results are in order of: symbol, time and length of the bar."""
+    details = result.results.details
+    return result.symbol, details["bar_time"], INTERVAL_MS[details["interval"]]
 
 
 def _or_none(values: NDArray[np.float64]) -> list[list[float | None]]:

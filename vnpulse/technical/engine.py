@@ -5,32 +5,27 @@ Symbols in rows, one compiled call a batch: there is no Python loop over records
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vnpulse.batches import BarBatch, Series
-from vnpulse.indicators import activity, atr, bollinger, ema, macd, rsi, sma
+from vnpulse.indicators import columns, dispatch
+from vnpulse.indicators.catalogue import IndicatorSet, parse
+from vnpulse.market import Exchange, MarketRules
+from vnpulse.messages import INTERVAL_MS
 from vnpulse.technical import kernel
-from vnpulse.technical.settings import TechnicalSettings
+from vnpulse.technical.sessions import DAY_MS
+from vnpulse.technical.settings import RESAMPLED_FROM, TechnicalSettings
 
 FIRST_CAPACITY = 64
 """Series that fit before the arrays grow; pages that no bar was written to cost no memory."""
 
+_LONGEST_BUCKET = 60
+"""Bars of RESAMPLED_FROM that a longer intraday bar is made of."""
 
-def output_names(settings: TechnicalSettings) -> tuple[str, ...]:
-    """Return the names of the indicator outputs in the order of their columns."""
-    return (
-        *sma.names(settings.sma_period),
-        *ema.names(settings.ema_period),
-        *macd.names(settings.macd_fast, settings.macd_slow, settings.macd_signal),
-        *rsi.names(settings.rsi_period),
-        f"rsi_{settings.rsi_period}_change_{settings.rsi_change_bars}",
-        *bollinger.names(settings.bb_period, settings.bb_deviations),
-        *atr.names(settings.atr_period),
-        *activity.names(settings.activity_period),
-    )
+_ARRAYS = ("counts", "bars", "marks", "outputs", "_memory", "_memory_at", "_derived")
 
 
 class TechnicalEngine:
@@ -38,70 +33,105 @@ class TechnicalEngine:
 
     Applying bars one at a time, in batches of any size or all at once gives the same state, bit
     for bit. Not thread-safe. A series is known by its number, in order of first appearance; a row
-    of its ring by its slot. The columns of the arrays below are named in ``vnpulse.technical.kernel``.
+    by its slot, which holds until the next ``apply``. The columns of the arrays below are named in
+    ``vnpulse.technical.kernel``.
     """
 
-    def __init__(self, settings: TechnicalSettings) -> None:
-        self.output_names = output_names(settings)
+    def __init__(
+        self, settings: TechnicalSettings, market: MarketRules, exchange_of: Mapping[str, Exchange]
+    ) -> None:
+        """``exchange_of`` gives the exchange of symbols; of others nothing is known about auctions."""
+        self.indicators = IndicatorSet([parse(text) for text in settings.indicators])
         self.numbers: dict[tuple[str, str], int] = {}
         """Series (symbol, interval) to its number."""
         self.series: list[Series] = []
         """Number to its series."""
         self.totals = np.zeros(len(kernel.STATUS_NAMES), np.int64)
         """Rows ever applied, by status code."""
-        self._history_bars = settings.history_bars
-        self._intervals = frozenset(settings.tracked_intervals())
-        self._periods = np.zeros(kernel.PERIODS, np.int64)
-        self._periods[kernel.P_SMA] = settings.sma_period
-        self._periods[kernel.P_EMA] = settings.ema_period
-        self._periods[kernel.P_FAST] = settings.macd_fast
-        self._periods[kernel.P_SLOW] = settings.macd_slow
-        self._periods[kernel.P_SIGNAL] = settings.macd_signal
-        self._periods[kernel.P_RSI] = settings.rsi_period
-        self._periods[kernel.P_RSI_CHANGE] = settings.rsi_change_bars
-        self._periods[kernel.P_BB] = settings.bb_period
-        self._periods[kernel.P_ATR] = settings.atr_period
-        self._periods[kernel.P_ACTIVITY] = settings.activity_period
-        self._deviations = settings.bb_deviations
+        self.history_bars = settings.history_bars
+        self._tracked = frozenset(settings.tracked_intervals()) - frozenset(settings.resample)
+        self._resample = settings.resample
+        horizon = settings.late_bars
+        keep = max(settings.history_bars, 2 * horizon + self.indicators.lookback + 1 + _LONGEST_BUCKET)
+        self._limits = np.array([settings.history_bars, horizon, keep], np.int64)
+        # Half as many again: a drop moves what is kept, and this makes it rare.
+        self._room = keep + keep // 2
+        self._exchange_of = exchange_of
+        self._indices = frozenset(market.indices)
+        self._exchanges = {name: number for number, name in enumerate(market.exchanges)}
+        self._auctions, self._blocks = _sessions(market)
+        self._scratch = np.zeros((len(self.indicators.output_names), dispatch.CHUNK))
         self._allocate(FIRST_CAPACITY)
 
     def _allocate(self, series: int) -> None:
-        rows = self._history_bars
-        self.seen = np.zeros(series, np.int64)
-        self.closes = np.zeros((series, rows))
-        self.bars = np.zeros((series, rows, kernel.BAR_COLUMNS))
-        self.marks = np.zeros((series, rows, kernel.MARKS), np.int64)
-        self.outputs = np.zeros((series, rows, kernel.OUTPUTS))
-        self._memory = np.zeros((series, 2, kernel.MEMORY))
+        room = self._room
+        self.counts = np.zeros((series, kernel.COUNTS), np.int64)
+        self.counts[:, kernel.DIRTY] = kernel.NOTHING
+        self.bars = np.zeros((series, columns.BAR_ROWS, room))
+        self.marks = np.zeros((series, room, kernel.MARKS), np.int64)
+        self.outputs = np.zeros((series, room, len(self.indicators.output_names)))
+        self._memory = np.zeros((series, kernel.STATES, self.indicators.state_size))
+        self._memory_at = np.full((series, kernel.STATES), kernel.UNSET, np.int64)
+        # A state of zeros is right before the first bar.
+        self._memory_at[:, [kernel.HEAD, kernel.CHECKPOINT]] = 0
+        self._derived = np.zeros((series, 2 + 2 * len(self._resample)), np.int64)
+        self._derived[:, 2::2] = kernel.NO_SERIES
 
     def _grow(self) -> None:
         """Double the room until every numbered series fits."""
-        names = ("seen", "closes", "bars", "marks", "outputs", "_memory")
-        before = {name: getattr(self, name) for name in names}
-        used = len(self.seen)
+        before = {name: getattr(self, name) for name in _ARRAYS}
+        used = len(self.counts)
         capacity = used
         while capacity < len(self.series):
             capacity *= 2
         self._allocate(capacity)
-        rows = min(int(before["seen"].max()), self._history_bars)
+        rows = int((before["counts"][:, kernel.SEEN] - before["counts"][:, kernel.DROPPED]).max())
         for name, old in before.items():
-            if name in ("seen", "_memory"):
-                getattr(self, name)[:used] = old
-            else:  # Rows never written stay untouched, so that they take no memory.
-                getattr(self, name)[:used, :rows] = old[:, :rows]
+            new = getattr(self, name)
+            if name == "bars":  # Rows never written stay untouched, so that they take no memory.
+                new[:used, :, :rows] = old[:, :, :rows]
+            elif name in ("marks", "outputs"):
+                new[:used, :rows] = old[:, :rows]
+            else:
+                new[:used] = old
+
+    def _number(self, series: Series) -> int:
+        """Give ``series`` a number, and those that are made of it."""
+        number = self.numbers[series] = len(self.series)
+        self.series.append(series)
+        made = (
+            [self._number(Series(series.symbol, interval)) for interval in self._resample]
+            if series.interval == RESAMPLED_FROM
+            else []
+        )
+        if len(self.series) > len(self.counts):
+            self._grow()
+        exchange = self._exchange_of.get(series.symbol)
+        tells = self._derived[number]
+        # All exchanges break at noon: the first one's stretches of trading do for unknown symbols.
+        tells[0] = self._exchanges.get(exchange, 0) if exchange is not None else 0
+        # An index is computed, not auctioned.
+        tells[1] = (
+            exchange is not None
+            and series.symbol not in self._indices
+            and INTERVAL_MS[series.interval] < DAY_MS
+        )
+        for k, (interval, derived) in enumerate(zip(self._resample, made, strict=False)):
+            tells[2 + 2 * k : 4 + 2 * k] = derived, INTERVAL_MS[interval]
+        return number
 
     def _lookup(self, batch: BarBatch, first_row: int) -> NDArray[np.int64]:
-        """Return the number of each series of the batch, -1 for those of other intervals; number new ones."""
-        numbers = [self.numbers.get(series, -1) for series in batch.series]
+        """Return the number of each series of the batch, -1 for those not tracked; number new ones."""
+        numbers = [
+            self.numbers.get(series, -1) if series.interval in self._tracked else -1
+            for series in batch.series
+        ]
         if -1 in numbers:
             # A series may be listed without a row, when all its records were rejected: give it no state.
             for code in np.unique(batch.codes[first_row:]).tolist():
                 series = batch.series[code]
-                if numbers[code] < 0 and series.interval in self._intervals:
-                    numbers[code] = self.numbers[series] = len(self.series)
-                    self.series.append(series)
-            if len(self.series) > len(self.seen):
-                self._grow()
+                if numbers[code] < 0 and series.interval in self._tracked:
+                    numbers[code] = self._number(series)
         return np.array(numbers, np.int64)
 
     def apply(self, batch: BarBatch, first_row: int = 0) -> NDArray[np.int8]:
@@ -113,10 +143,13 @@ class TechnicalEngine:
         * later than the last bar of its series: NEW; an unclosed last bar thereby becomes final;
         * the last bar, other values: REPLACED, whatever either says of its being closed: the later
           record in the log is the newer knowledge, as it is for the store;
-        * the last bar, the same values: CONFIRMED if it is closed only now, else DUPLICATE;
-        * earlier: DUPLICATE if it has the values of that bar's row, else LATE.
+        * the same values as are there: CONFIRMED if it is the last bar and closed only now, else
+          DUPLICATE;
+        * earlier, with other values or of a time that had no bar: MERGED if fewer than
+          ``late_bars`` bars came after it, and then everything after it is computed anew, else LATE;
+        * of a time of day at which its exchange only collects orders for the opening: AUCTION.
 
-        DUPLICATE, LATE and IGNORED change nothing.
+        DUPLICATE, LATE, AUCTION and IGNORED change nothing.
         """
         lookup = self._lookup(batch, first_row)
         status = np.full(len(batch), kernel.IGNORED, np.int8)
@@ -131,35 +164,62 @@ class TechnicalEngine:
             batch.closed,
             batch.offsets,
             batch.append_ms,
-            self._periods,
-            self._deviations,
-            self.seen,
-            self.closes,
+            self._derived,
+            self._auctions,
+            self._blocks,
+            self.indicators.program,
+            self.indicators.parameters,
+            self._limits,
+            self.counts,
             self.bars,
             self.marks,
             self.outputs,
             self._memory,
+            self._memory_at,
+            self._scratch,
             status,
             self.totals,
         )
         return status
 
-    def last_slot(self, number: int) -> int:
-        """Return the slot of the newest row of a series that has one."""
-        return int((self.seen[number] - 1) % self._history_bars)
+    def rows(self, number: int) -> int:
+        """Return how many rows of a series are held; the newest has the slot ``rows - 1``."""
+        return int(self.counts[number, kernel.SEEN] - self.counts[number, kernel.DROPPED])
+
+    def is_newest(self, numbers: NDArray[np.int64], slots: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return whether each row [n] is the newest of its series."""
+        counts = self.counts[numbers]
+        newest: NDArray[np.bool_] = slots == counts[:, kernel.SEEN] - counts[:, kernel.DROPPED] - 1
+        return newest
 
     def final_rows(self, queries: Sequence[tuple[int, int, int, int]]) -> tuple[NDArray[np.int64], int]:
-        """Find the bars that became final in stretches of the log.
+        """Find the bars that became final in stretches of the log, among the last ``history_bars``.
 
         A query is (series number, partition, first offset, last offset), inclusive; a bar became
         final with its own record when that was closed, else with the first record of a later bar.
         Returns int64 [n, 2] of (series number, slot), by query and then by time, and how many of
-        the queries reach back beyond the ring.
+        the queries reach back beyond the history.
         """
         table = np.array(queries, np.int64).reshape(len(queries), 4)
-        rows, beyond = kernel.find_final_rows(table, self.seen, self.marks)
+        rows, beyond = kernel.find_final_rows(table, self.history_bars, self.counts, self.marks)
         return rows, int(beyond)
 
     def rows_before(self, numbers: NDArray[np.int64], limit_ms: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the slot of each series' last bar that opened before its limit, -1 if none; all [n]."""
-        return kernel.find_rows_before(numbers, limit_ms, self.seen, self.marks)
+        return kernel.find_rows_before(numbers, limit_ms, self.counts, self.bars)
+
+
+def _sessions(market: MarketRules) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return of each exchange its opening auction [E, 2] and its stretches of trading [E, b, 2].
+
+    In milliseconds after midnight; shorter lists are filled up with what matches no time.
+    """
+    rules = list(market.exchanges.values())
+    auctions = np.zeros((len(rules), 2), np.int64)
+    blocks = np.full((len(rules), max(len(rule.blocks()) for rule in rules), 2), DAY_MS, np.int64)
+    for number, rule in enumerate(rules):
+        if rule.opening_auction is not None:
+            auctions[number] = rule.opening_auction.begin_ms, rule.opening_auction.end_ms
+        for k, block in enumerate(rule.blocks()):
+            blocks[number, k] = block
+    return auctions, blocks

@@ -43,18 +43,20 @@ def test_a_replaced_bar_replaces_in_the_store_and_the_newer_result_reflects_it(r
         assert judgement(replaced[minute(number)]) == judgement(never_wrong[minute(number)])
 
 
-def test_a_late_bar_is_stored_and_the_next_results_are_as_if_it_had_not_come(running: Trial) -> None:
+def test_a_late_bar_is_put_in_its_place_and_the_next_results_are_as_if_it_had_come_in_time(
+    running: Trial,
+) -> None:
     on_time = [bar("LTA", i) for i in range(40) if i != 10]
     late = bar("LTA", 10, close=99.0)
     after = [bar("LTA", i) for i in range(40, 50)]
     running.publish(PRICES, keyed([*on_time, late, *after]))
-    without = [msgspec.structs.replace(b, symbol="LTB") for b in [*on_time, *after]]
-    running.publish(PRICES, keyed(without))
-    await_results(running, [*on_time, *after, *without])
+    in_time = [msgspec.structs.replace(b, symbol="LTB") for b in [*on_time[:10], late, *on_time[10:], *after]]
+    running.publish(PRICES, keyed(in_time))
+    await_results(running, [*on_time, late, *after, *in_time])
     assert stored(running, "LTA") == as_stored([*on_time, late, *after])
-    with_late, never = technical(running, "LTA"), technical(running, "LTB")
-    assert minute(10) not in with_late
-    assert {t: judgement(r) for t, r in with_late.items()} == {t: judgement(r) for t, r in never.items()}
+    came_late, came_in_time = technical(running, "LTA"), technical(running, "LTB")
+    same = [minute(i) for i in [*range(11), *range(40, 50)]]
+    assert {t: judgement(came_late[t]) for t in same} == {t: judgement(came_in_time[t]) for t in same}
 
 
 def test_a_duplicate_gives_no_further_result(running: Trial) -> None:

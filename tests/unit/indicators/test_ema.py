@@ -2,23 +2,30 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import talib
 
 from vnpulse.indicators import ema
+from vnpulse.indicators.columns import CLOSE
 
 
-@pytest.mark.parametrize("period", [2, 12, 26, 200])
-def test_equals_talib(walk: Any, recursive: Any, assert_same: Any, period: int) -> None:
-    _, _, close = walk(2, 500)
-    assert_same(recursive(ema.advance, ema.STATE_SIZE, (period,), close), talib.EMA(close, period))
+@pytest.mark.parametrize("period", [2, 12, 100])
+def test_equals_talib(walk: Any, compute: Any, assert_same: Any, period: int) -> None:
+    bars = walk(1, 400)
+    assert_same(compute(ema, bars, period), talib.EMA(bars[CLOSE], period))
 
 
-def test_first_value_comes_with_the_last_warm_up_bar(walk: Any, recursive: Any) -> None:
-    _, _, close = walk(3, 40)
-    values = recursive(ema.advance, ema.STATE_SIZE, (12,), close)[:, 0]
-    assert np.flatnonzero(~np.isnan(values))[0] == ema.warm_up(12) - 1
+def test_begins_when_it_says(walk: Any, assert_begins: Any) -> None:
+    assert_begins(ema, walk(2, 60), 12)
+
+
+def test_cuts_do_not_matter(walk: Any, assert_cuts_do_not_matter: Any) -> None:
+    assert_cuts_do_not_matter(ema, walk(3, 100), 12)
+
+
+def test_a_flat_series_stays_at_its_price(flat: Any, compute: Any) -> None:
+    values = compute(ema, flat(50, 5.0), 12)[0, 11:]
+    assert (values == 5.0).all()
 
 
 def test_name() -> None:

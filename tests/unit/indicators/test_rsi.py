@@ -2,37 +2,35 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import talib
 
 from vnpulse.indicators import rsi
+from vnpulse.indicators.columns import CLOSE
 
 
-@pytest.mark.parametrize("period", [2, 14, 50])
-def test_equals_talib(walk: Any, recursive: Any, assert_same: Any, period: int) -> None:
-    _, _, close = walk(6, 400, 0.2)
-    expected = talib.RSI(close, period)
-    # A short period may see only flat bars: neutral here, 0 there.
-    ours = recursive(rsi.advance, rsi.STATE_SIZE, (period,), close)
-    flat = (expected == 0.0) & (ours[:, 0] == rsi.NEUTRAL)
-    assert flat.mean() < 0.1
-    assert_same(ours, np.where(flat, rsi.NEUTRAL, expected))
+@pytest.mark.parametrize("period", [2, 14, 100])
+def test_equals_talib(walk: Any, compute: Any, assert_same: Any, period: int) -> None:
+    bars = walk(1, 400)
+    assert_same(compute(rsi, bars, period), talib.RSI(bars[CLOSE], period))
 
 
-def test_a_flat_series_is_neutral_where_talib_calls_it_oversold(recursive: Any) -> None:
-    close = np.full(40, 12.3)
-    values = recursive(rsi.advance, rsi.STATE_SIZE, (14,), close)[:, 0]
-    first = rsi.warm_up(14) - 1
-    assert np.isnan(values[:first]).all()
-    assert (values[first:] == 50.0).all()
-    assert (talib.RSI(close, 14)[first:] == 0.0).all()
+def test_begins_when_it_says(walk: Any, assert_begins: Any) -> None:
+    assert_begins(rsi, walk(2, 60), 14)
 
 
-def test_only_gains_is_100_and_only_losses_is_0(recursive: Any) -> None:
-    rising = np.arange(1.0, 41.0)
-    assert recursive(rsi.advance, rsi.STATE_SIZE, (14,), rising)[-1, 0] == 100.0
-    assert recursive(rsi.advance, rsi.STATE_SIZE, (14,), rising[::-1])[-1, 0] == 0.0
+def test_cuts_do_not_matter(walk: Any, assert_cuts_do_not_matter: Any) -> None:
+    assert_cuts_do_not_matter(rsi, walk(3, 100), 14)
+
+
+def test_a_flat_series_is_neutral(flat: Any, compute: Any) -> None:
+    assert (compute(rsi, flat(40), 14)[0, 14:] == 50.0).all()
+
+
+def test_a_series_that_only_rises_is_at_100(flat: Any, compute: Any) -> None:
+    bars = flat(40)
+    bars[CLOSE] = range(1, 41)
+    assert (compute(rsi, bars, 14)[0, 14:] == 100.0).all()
 
 
 def test_name() -> None:

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from actors.ray_port import ActorSpec
 from pipelines import aggregation, analysis, notification, storage
-from pipelines.wiring import Cluster, analyzer_actors, consumer_actors
+from pipelines.wiring import Cluster, analyzer_actors, consumer_actors, fit_to_gpus
 from vnpulse.settings import (
     AnalyzerPlacement,
     ConsumerPlacement,
@@ -127,3 +127,13 @@ def test_shards_ask_for_what_their_placement_says() -> None:
         ("technical/2", 1.0, 0.0),
         ("sentiment/0", 0.5, 0.25),
     ]
+
+
+def test_gpus_are_asked_for_only_where_there_are_any(caplog: pytest.LogCaptureFixture) -> None:
+    specs = analyzer_actors(settings(technical={"num_gpus": 0.25}))
+    assert fit_to_gpus(specs, 1.0) == specs
+    assert not caplog.records
+    fitted = fit_to_gpus(specs, 0.0)
+    assert [spec.num_gpus for spec in fitted] == [0.0, 0.0]
+    assert [spec.name for spec in fitted] == [spec.name for spec in specs]
+    assert "no node of this Ray cluster has a GPU; on CPUs instead: technical/0" in caplog.text

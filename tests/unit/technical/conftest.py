@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 
 from vnpulse.batches import BarBatch, Series
+from vnpulse.market import load_market
+from vnpulse.technical import kernel
+from vnpulse.technical.engine import TechnicalEngine
+from vnpulse.technical.settings import TechnicalSettings
 
 TOPIC = "stock_prices_raw"
 OPENING_MS = 1_753_668_000_000
@@ -44,7 +48,7 @@ class Log:
         first = self.next_offset
         self.next_offset = first + len(bars) + hole
         series = list(dict.fromkeys(Series(bar.symbol, bar.interval) for bar in bars))
-        steps = {"1m": 60_000, "1h": 3_600_000, "1d": 86_400_000}
+        steps = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "1d": 86_400_000}
         made = BarBatch(
             topic=self.topic,
             partition=self.partition,
@@ -120,15 +124,35 @@ def walk() -> Callable[..., list[Bar]]:
 
 
 @pytest.fixture(scope="session")
-def snapshot() -> Callable[[Any], dict[str, Any]]:
-    """Everything an engine knows, by series: comparing two says whether they are the same, bit for bit."""
+def engine_of() -> Callable[..., TechnicalEngine]:
+    """Makes an engine with a short history; symbols are of no known exchange unless it is given."""
 
-    def take(engine: Any) -> dict[str, Any]:
+    def make(exchange_of: Any = None, **changes: Any) -> TechnicalEngine:
+        settings = TechnicalSettings(**{"history_bars": 64, **changes})
+        return TechnicalEngine(settings, load_market(), exchange_of or {})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def snapshot() -> Callable[[Any], dict[str, Any]]:
+    """What an engine knows, by series: comparing two says whether they are the same, bit for bit.
+
+    Only what counts: how many rows beyond the history are still held depends on when there was no
+    more room, and with it how far back the search may go, and which states are kept.
+    """
+
+    def take(engine: TechnicalEngine) -> dict[str, Any]:
         known = {}
         for series, number in engine.numbers.items():
-            known[series] = tuple(
-                getattr(engine, name)[number].tobytes()
-                for name in ("seen", "closes", "bars", "marks", "outputs", "_memory")
+            rows = engine.rows(number)
+            held = slice(max(0, rows - engine.history_bars), rows)
+            known[series] = (
+                int(engine.counts[number, kernel.SEEN]),
+                engine.bars[number, :, held].tobytes(),
+                np.delete(engine.marks[number, held], kernel.REACH, axis=1).tobytes(),
+                engine.outputs[number, held].tobytes(),
+                engine._memory[number, kernel.HEAD].tobytes(),
             )
         return known
 

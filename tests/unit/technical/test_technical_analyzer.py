@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -11,16 +12,25 @@ from hypothesis import strategies as st
 from vnpulse.analysis import AnalysisRequest, Analyzer
 from vnpulse.batches import BarBatch
 from vnpulse.ids import derived_id
+from vnpulse.market import load_market
 from vnpulse.messages import AnalysisResult, OffsetRange, encode
-from vnpulse.technical.analyzer import TechnicalAnalyzer
+from vnpulse.technical.analyzer import RESAMPLED_WARM_UP_BARS, TechnicalAnalyzer
 from vnpulse.technical.settings import TechnicalSettings
 
 TOPIC = "stock_prices_raw"
 SMALL = TechnicalSettings(history_bars=64)
+COMPONENTS = ["trend", "momentum", "mean_reversion", "volatility", "volume"]
 
 
-def _started(history: Any, batches: Any = (), stored: Any = None, config: Any = SMALL) -> TechnicalAnalyzer:
-    analyzer = TechnicalAnalyzer(config, history(list(batches), dict(stored or {})), TOPIC)
+def _started(
+    history: Any,
+    batches: Any = (),
+    stored: Any = None,
+    config: Any = SMALL,
+    exchange_of: Any = MappingProxyType({}),
+) -> TechnicalAnalyzer:
+    memory = history(list(batches), dict(stored or {}))
+    analyzer = TechnicalAnalyzer(config, memory, TOPIC, load_market(), exchange_of)
     analyzer.start()
     return analyzer
 
@@ -39,6 +49,12 @@ def _plain(results: list[AnalysisResult]) -> list[Any]:
 
 def _bar_times(results: list[AnalysisResult]) -> list[tuple[str, str]]:
     return [(r.symbol, r.results.details["bar_time"][11:16]) for r in results]
+
+
+def _in_session_ms(minute: int) -> int:
+    """Return the time of the ``minute``-th minute of trading, 225 a day, from 2025-07-28 09:15 on."""
+    day, of_day = divmod(minute, 225)
+    return 1_753_668_900_000 + day * 86_400_000 + (of_day + (90 if of_day >= 135 else 0)) * 60_000
 
 
 def test_it_is_an_analyzer(history: Any) -> None:
@@ -62,7 +78,7 @@ def test_a_result_says_what_it_rests_on(history: Any, log: Any, walk: Any) -> No
     assert source is not None
     assert (source.topic, source.partition, source.offset) == (TOPIC, 3, last)
     assert source.timestamp == batch.append_ms[-1]
-    assert result.metadata.model_version == f"technical/1-{SMALL.digest()}"
+    assert result.metadata.model_version == f"technical/2-{SMALL.digest()}"
     details = result.results.details
     assert details["interval"] == "1m"
     assert details["bar_time"] == opened.isoformat()
@@ -70,7 +86,7 @@ def test_a_result_says_what_it_rests_on(history: Any, log: Any, walk: Any) -> No
     assert details["final"] is True
     assert details["not_ready"] == []
     assert details["daily"] is None
-    assert set(details["components"]) == {"trend", "momentum", "mean_reversion"}
+    assert list(details["components"]) == COMPONENTS
     assert details["indicators"]["rsi_14"] is not None
     parts = details["components"].values()
     sure = sum(p["weight"] * p["confidence"] for p in parts)
@@ -84,8 +100,9 @@ def test_not_ready_is_said_and_scores_nothing(history: Any, log: Any, walk: Any)
     analyzer.update(log().batch(walk(1, 5, ["FPT"])))
     result = analyzer.analyze([_ask("FPT", 0, 100)])[0]
     assert (result.results.score, result.results.confidence) == (0.0, 0.0)
-    assert result.results.details["not_ready"] == ["trend", "momentum", "mean_reversion"]
-    assert set(result.results.details["indicators"].values()) == {None}
+    assert result.results.details["not_ready"] == COMPONENTS
+    values = result.results.details["indicators"]
+    assert {name for name, value in values.items() if value is not None} == {"vwap", "vwap_distance"}
     encode(result)
 
 
@@ -186,13 +203,14 @@ def test_results_do_not_depend_on_how_requests_were_coalesced(
 
 def test_a_restart_from_the_store_gives_the_same_results(history: Any, log: Any, walk: Any) -> None:
     stream = log()
-    batches = [stream.batch(walk(4, 900)[i : i + 100]) for i in range(0, 2_400, 100)]
+    bars = [b._replace(time_ms=_in_session_ms(b.minute)) for b in walk(4, 3_000)]
+    batches = [stream.batch(bars[i : i + 100]) for i in range(0, 8_000, 100)]
     running = _started(history)
     for batch in batches:
         running.update(batch)
     # The store holds all but the last two batches and forgets what is older than the warm-up.
     stored = batches[:-2]
-    restarted = _started(history, stored[-12:], {0: stored[-1].next_offset})
+    restarted = _started(history, stored[-24:], {0: stored[-1].next_offset})
     assert restarted.update(batches[-1]) == batches[-2].start_offset
     for batch in batches[-3:]:
         restarted.update(batch)
@@ -295,3 +313,74 @@ def test_start_again_forgets_and_reloads(history: Any, log: Any, walk: Any) -> N
     assert analyzer.symbols() == 0
     assert analyzer.update(first) == first.next_offset
     assert analyzer.symbols() == 3
+
+
+def test_a_symbol_locked_at_its_ceiling_is_not_overbought(history: Any, log: Any, bar: Any) -> None:
+    day_ms = 86_400_000
+    first_ms = _in_session_ms(0)
+    yesterday = [
+        bar(symbol, 0, 20.0 + 0.01 * (m % 3), time_ms=first_ms + m * 60_000, spread=0.0)
+        for m in range(60)
+        for symbol in ("FPT", "SHS", "XYZ")
+    ]
+    # 20.0 + 7 %: floor(21.4 / 0.05) ticks on HOSE; UPCoM counts 15 % from the average price.
+    today = [
+        bar(symbol, 0, price, time_ms=first_ms + day_ms + m * 60_000, spread=0.0)
+        for m in range(30)
+        for symbol, price in (("FPT", 20.0 + 1.4 * (m + 1) / 30), ("SHS", 20.0 + m / 10), ("XYZ", 21.0))
+    ]
+    analyzer = _started(history, exchange_of={"FPT": "HOSE", "SHS": "UPCoM"})
+    stream = log()
+    analyzer.update(stream.batch(yesterday))
+    last = len(yesterday) + len(today)
+    analyzer.update(stream.batch(today))
+    fpt, shs, xyz = analyzer.analyze([_ask(s, last - 3, last) for s in ("FPT", "SHS", "XYZ")])
+    limit = fpt.results.details["price_limit"]
+    assert limit == {"reference": 20.0, "floor": 18.6, "ceiling": 21.4, "locked": "ceiling"}
+    assert fpt.results.details["indicators"]["rsi_14"] > 90
+    assert fpt.results.details["components"]["mean_reversion"]["confidence"] == 0.0
+    assert shs.results.details["price_limit"]["ceiling"] == 23.0
+    assert shs.results.details["price_limit"]["locked"] is None
+    assert shs.results.details["components"]["mean_reversion"]["score"] < 0.0
+    assert xyz.results.details["price_limit"] is None
+
+
+def test_longer_intervals_are_warmed_up_from_the_bars_they_are_made_of(
+    history: Any, log: Any, bar: Any
+) -> None:
+    asked: list[tuple[list[str], int]] = []
+
+    class Asked(history):  # type: ignore[misc]
+        def latest_bars(self, intervals: Any, count: int) -> Any:
+            asked.append((list(intervals), count))
+            return super().latest_bars(intervals, count)
+
+    config = TechnicalSettings(history_bars=64, intervals=("1m", "1h"), resample=("1h",))
+    analyzer = _started(Asked, config=config)
+    assert [intervals for intervals, _ in asked] == [["1d"], ["1m"]]
+    assert asked[1][1] == 60 * RESAMPLED_WARM_UP_BARS > asked[0][1]
+    stream = log()
+    analyzer.update(
+        stream.batch([bar("FPT", minute, 20.0, time_ms=_in_session_ms(minute)) for minute in (0, 46)])
+    )
+    assert _bar_times(analyzer.analyze([_ask("FPT", 1, 1)])) == [("FPT", "09:00"), ("FPT", "10:01")]
+
+
+def test_a_bar_of_the_opening_auction_has_a_result_without_a_score(history: Any, log: Any, bar: Any) -> None:
+    analyzer = _started(history, exchange_of={"FPT": "HOSE"})
+    stream = log(partition=2)
+    first = [bar("FPT", 0, 20.0), bar("FPT", 14, 30.0), bar("FPT", 15, 20.1), bar("HPG", 0, 30.0)]
+    analyzer.update(stream.batch(first))
+    request = _ask("FPT", 0, 9, partition=2)
+    results = analyzer.analyze([request, request, _ask("HPG", 0, 9, partition=2)])
+    assert _bar_times(results) == [("FPT", "09:00"), ("FPT", "09:14"), ("FPT", "09:15"), ("HPG", "09:00")]
+    assert [r.results.details.get("phase") for r in results] == ["ato", "ato", None, None]
+    assert results[1].result_id == derived_id("technical", "FPT", "1m", TOPIC, 2, 1)
+    assert results[1].results.score == results[1].results.confidence == 0.0
+    assert results[2].results.details["indicators"]["vwap"] == pytest.approx(20.1)
+    assert analyzer.counters()["bars_auction"] == 2
+    analyzer.update(stream.batch([bar("FPT", 14, 31.0)]))
+    (corrected,) = analyzer.analyze([_ask("FPT", 4, 9, partition=2)])
+    assert corrected.results.details["close"] == 31.0
+    for result in results:
+        encode(result)

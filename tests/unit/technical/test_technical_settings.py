@@ -10,14 +10,21 @@ from vnpulse.technical.settings import ComponentWeights, TechnicalSettings
     ("document", "says"),
     [
         ('{"history_bars": 10}', "greater than or equal to 64"),
-        ('{"history_bars": 64, "sma_period": 100}', "below the longest window (100)"),
-        ('{"macd_fast": 26}', "must be below macd_slow"),
+        ('{"indicators": ["sma:20"]}', "the score needs ema, macd, rsi"),
+        ('{"indicators": ["smaa"]}', "indicator 'smaa' is not known; there are sma, ema"),
+        ('{"indicators": ["macd:26:12:9"]}', "fast was 26, must be below slow (12)"),
+        ('{"resample": ["1d"]}', "'5m'"),
+        ('{"resample": ["5m", "5m"]}', "resample must not repeat"),
+        ('{"late_bars": 0}', "greater than or equal to 1"),
         ('{"intervals": []}', "at least 1 item"),
         ('{"intervals": ["2m"]}', "'1m'"),
         ('{"intervals": ["1m", "1m"]}', "must not repeat"),
-        ('{"weights": {"trend": 0, "momentum": 0, "mean_reversion": 0}}', "above zero"),
+        (
+            '{"weights": {"trend": 0, "momentum": 0, "mean_reversion": 0, "volatility": 0, "volume": 0}}',
+            "above zero",
+        ),
         ('{"sma": 20}', "Extra inputs"),
-        ('{"rsi_period": "14"}', "valid integer"),
+        ('{"history_bars": "64"}', "valid integer"),
     ],
 )
 def test_mistakes_are_named(document: str, says: str) -> None:
@@ -31,14 +38,12 @@ def test_the_daily_context_is_always_tracked() -> None:
     assert TechnicalSettings(intervals=("1d", "5m")).tracked_intervals() == ("5m", "1d")
 
 
+def test_what_is_resampled_is_tracked_with_what_it_is_made_of() -> None:
+    assert TechnicalSettings(intervals=("1h",), resample=("1h",)).tracked_intervals() == ("1m", "1h", "1d")
+
+
 def test_the_digest_follows_every_setting() -> None:
     default = TechnicalSettings()
     assert default.digest() == TechnicalSettings().digest()
-    assert default.digest() != TechnicalSettings(rsi_period=15).digest()
+    assert default.digest() != TechnicalSettings(late_bars=15).digest()
     assert default.digest() != TechnicalSettings(weights=ComponentWeights(trend=0.5)).digest()
-
-
-def test_warm_up_reaches_further_back_for_slower_indicators() -> None:
-    default = TechnicalSettings().warm_up_bars()
-    assert 512 + 250 < default < 512 + 400
-    assert TechnicalSettings(rsi_period=28).warm_up_bars() > default

@@ -1,0 +1,99 @@
+"""How long a technical analyzer takes to start from the store, as JSON.
+
+``.venv/bin/python benchmarks/warm_up.py [--symbols 1600] [--bars 500]`` writes that many one-minute
+bars of that many symbols into an embedded store of its own and starts an analyzer from it, twice:
+as a fresh process does after the kernels were compiled, and again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+from pydantic import SecretStr
+
+from vnpulse.batches import BarBatch, Series
+from vnpulse.embedded.mongo import MongoConfig, MongoServer
+from vnpulse.embedded.ports import PortBook
+from vnpulse.market import load_market
+from vnpulse.settings import StoreSettings
+from vnpulse.store.bars import BarStore
+from vnpulse.store.connection import connect
+from vnpulse.technical.analyzer import TechnicalAnalyzer
+from vnpulse.technical.settings import TechnicalSettings
+from vnpulse.topics import PRICES
+
+DAY_MS = 86_400_000
+OPENING_MS = 1_735_784_100_000
+"""2025-01-02 09:15 in Vietnam."""
+MINUTES_A_DAY = 225
+
+
+def batches(symbols: int, bars: int) -> Iterator[BarBatch]:
+    """Yield a batch for each trading day, of all symbols: random walks on a tick."""
+    rng = np.random.default_rng(7)
+    series = [Series(f"S{number:04}", "1m") for number in range(symbols)]
+    for day in range(-(-bars // MINUTES_A_DAY)):
+        minutes = np.arange(min(MINUTES_A_DAY, bars - day * MINUTES_A_DAY))
+        steps = rng.integers(-2, 3, (symbols, len(minutes)))
+        close = np.maximum(25.0 + 0.05 * steps.cumsum(axis=1), 1.0).ravel()
+        first, rows = day * MINUTES_A_DAY * symbols, len(close)
+        yield BarBatch(
+            topic=PRICES,
+            partition=0,
+            start_offset=first,
+            next_offset=first + rows,
+            series=series,
+            codes=np.repeat(np.arange(symbols, dtype=np.int32), len(minutes)),
+            time_ms=np.tile(OPENING_MS + day * DAY_MS + minutes * 60_000, symbols),
+            prices=np.stack((close, close + 0.1, close - 0.1, close), axis=1),
+            volume=100.0 * rng.integers(1, 100, rows),
+            closed=np.ones(rows, np.bool_),
+            offsets=np.arange(first, first + rows),
+            append_ms=np.full(rows, OPENING_MS, np.int64),
+        )
+
+
+def measure(symbols: int, bars: int) -> dict[str, object]:
+    """Fill a store and start analyzers from it."""
+    with tempfile.TemporaryDirectory(prefix="vnpulse-bench-") as folder:
+        ports = PortBook(Path(folder) / "ports.json")
+        server = MongoServer(MongoConfig(folder=Path(folder) / "mongo"), ports)
+        server.start()
+        try:
+            store = BarStore(connect(StoreSettings(uri=SecretStr(server.uri))))
+            store.ensure_indexes()
+            for batch in batches(symbols, bars):
+                store.write([batch])
+            starts = []
+            before = psutil.Process().memory_info().rss
+            for _ in range(2):
+                analyzer = TechnicalAnalyzer(TechnicalSettings(), store, PRICES, load_market(), {})
+                began = time.perf_counter()
+                analyzer.start()
+                starts.append(round(time.perf_counter() - began, 2))
+                if analyzer.counters()["bars_warm_up"] != symbols * bars:
+                    raise RuntimeError(f"loaded {analyzer.counters()}")
+            used = psutil.Process().memory_info().rss - before
+        finally:
+            server.stop()
+    return {"symbols": symbols, "bars": bars, "start_s": starts, "both_mb": round(used / 1e6)}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--symbols", type=int, default=1_600)
+    parser.add_argument("--bars", type=int, default=500)
+    arguments = parser.parse_args()
+    print(json.dumps(measure(arguments.symbols, arguments.bars)))
+
+
+if __name__ == "__main__":
+    main()
