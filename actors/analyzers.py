@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -119,5 +120,8 @@ class SentimentActor(AnalyzerActor):
 
         settings = self._settings
         store = NewsStore(connect(settings.store))
-        model = load_model(settings.sentiment)
+        # On a machine that it shares with the price path it takes what it was placed with, no more.
+        model = load_model(
+            settings.sentiment, threads=max(1, math.ceil(settings.placement.sentiment.num_cpus))
+        )
         return SentimentAnalyzer(settings.sentiment, model, store, settings.kafka.topic(NEWS))

@@ -310,7 +310,7 @@ class SentimentAnalyzer:
             self._cache.popitem(last=False)
 
     def _text(self, item: NewsItem) -> str:
-        return article_text(item.title, item.content if self._settings.reads == "article" else "")
+        return article_text(item.title, item.content if self._model.reads == "article" else "")
 
     def _body(self, moment: _Article, articles: Sequence[_Article]) -> ResultBody:
         weights = [0.5 ** ((moment.published_ms - a.published_ms) / self._half_life_ms) for a in articles]

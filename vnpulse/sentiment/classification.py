@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from vnpulse.sentiment.settings import Label
+from vnpulse.sentiment.settings import Label, Reads
 
 LABELS: tuple[Label, Label, Label] = ("negative", "neutral", "positive")
 """The order of ``Classification.probabilities``."""
@@ -38,6 +38,10 @@ class SentimentModel(Protocol):
     @property
     def version(self) -> str:
         """Name exactly what answers, so that a result can be traced to it."""
+
+    @property
+    def reads(self) -> Reads:
+        """What of an article it wants to be given."""
 
     def classify(self, texts: Sequence[str]) -> list[Classification]:
         """Return one classification a text, in the order given."""

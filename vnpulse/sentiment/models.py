@@ -6,12 +6,18 @@ from vnpulse.sentiment.classification import SentimentModel
 from vnpulse.sentiment.lexicon import Lexicon
 from vnpulse.sentiment.settings import SentimentSettings
 
+LEXICON = "lexicon"
 
-def load_model(settings: SentimentSettings) -> SentimentModel:
-    """Return the model that ``settings.model`` names. Raises SettingsError if there is none."""
-    if settings.model == "lexicon":
-        return Lexicon.load(settings.lexicon)
+
+def load_model(settings: SentimentSettings, threads: int | None = None) -> SentimentModel:
+    """Return the model that ``settings.model`` names. Raises SettingsError if there is none.
+
+    ``threads`` is how many CPU threads it may use where the settings do not say; None for as
+    many as the machine has cores.
+    """
+    if settings.model == LEXICON:
+        return Lexicon.load(settings.lexicon, settings.reads or "article")
     # torch takes seconds and hundreds of megabytes to import: only those who use it pay.
     from vnpulse.sentiment.checkpoint import Checkpoint
 
-    return Checkpoint.load(settings)
+    return Checkpoint.load(settings, threads)

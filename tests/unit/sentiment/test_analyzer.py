@@ -15,7 +15,7 @@ from vnpulse.ids import derived_id
 from vnpulse.messages import VIETNAM, AnalysisResult, NewsItem, OffsetRange, RecordRef, encode
 from vnpulse.sentiment.analyzer import SentimentAnalyzer
 from vnpulse.sentiment.classification import Classification, from_probabilities
-from vnpulse.sentiment.settings import SentimentSettings
+from vnpulse.sentiment.settings import Reads, SentimentSettings
 
 TOPIC = "stock_news_raw"
 NINE = dt.datetime(2025, 7, 28, 9, tzinfo=VIETNAM)
@@ -32,7 +32,8 @@ class FirstWordModel:
 
     version = "fake/1"
 
-    def __init__(self) -> None:
+    def __init__(self, reads: Reads = "article") -> None:
+        self.reads = reads
         self.calls: list[list[str]] = []
 
     def classify(self, texts: Sequence[str]) -> list[Classification]:
@@ -101,9 +102,9 @@ def ask(
 
 
 def started(
-    history: ListHistory | None = None, **settings: object
+    history: ListHistory | None = None, reads: Reads = "article", **settings: object
 ) -> tuple[SentimentAnalyzer, FirstWordModel]:
-    model = FirstWordModel()
+    model = FirstWordModel(reads)
     analyzer = SentimentAnalyzer(
         SentimentSettings.model_validate(settings),
         model,
@@ -314,7 +315,7 @@ def test_equal_texts_are_read_once_and_remembered() -> None:
 
 
 @pytest.mark.parametrize(("reads", "text"), [("article", "good\nbody"), ("headline", "good")])
-def test_what_the_model_reads(reads: str, text: str) -> None:
+def test_what_the_model_reads(reads: Reads, text: str) -> None:
     analyzer, model = started(reads=reads)
     analyzer.update(batch(item("a", "<b>good</b>", 0, "<p>body</p>")))
     analyzer.analyze([ask(0, 0)])
