@@ -117,6 +117,7 @@ class SentimentActor(AnalyzerActor):
     def _make(self) -> SentimentAnalyzer:
         from vnpulse.sentiment.analyzer import SentimentAnalyzer
         from vnpulse.sentiment.models import load_model
+        from vnpulse.sentiment.symbols import SymbolFinder
 
         settings = self._settings
         store = NewsStore(connect(settings.store))
@@ -124,4 +125,7 @@ class SentimentActor(AnalyzerActor):
         model = load_model(
             settings.sentiment, threads=max(1, math.ceil(settings.placement.sentiment.num_cpus))
         )
-        return SentimentAnalyzer(settings.sentiment, model, store, settings.kafka.topic(NEWS))
+        finder = SymbolFinder.load(settings.sentiment.companies)
+        return SentimentAnalyzer(
+            settings.sentiment, model, store, settings.kafka.topic(NEWS), finder.weights_of
+        )

@@ -112,9 +112,9 @@ def _keep_rows_alike(network: torch.nn.Module, step: int) -> None:
     Layers inside the encoder see a row a token, and there are multiples of LENGTH_STEP of those;
     a pooler or a classifier would see one row for a single text.
     """
-    layer: Any
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.Linear):
+    for module in network.modules():
+        if isinstance(module, torch.nn.Linear):
+            layer: Any = module
             layer.forward = _filled_up(layer.forward, step)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -31,7 +32,10 @@ def find_segmenter(model: str) -> Segmenter:
         ("underthesea", "underthesea", _underthesea),
     ):
         try:
-            segment = make(importlib.import_module(module))
+            with warnings.catch_warnings():
+                # About the packages' own sources, when Python first compiles them.
+                warnings.simplefilter("ignore")
+                segment = make(importlib.import_module(module))
         except ImportError:
             continue
         return Segmenter(f"{package}-{importlib.metadata.version(package)}", _by_line(segment))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import pytest
@@ -102,7 +102,10 @@ def ask(
 
 
 def started(
-    history: ListHistory | None = None, reads: Reads = "article", **settings: object
+    history: ListHistory | None = None,
+    reads: Reads = "article",
+    weights: Mapping[str, Mapping[str, float]] | None = None,
+    **settings: object,
 ) -> tuple[SentimentAnalyzer, FirstWordModel]:
     model = FirstWordModel(reads)
     analyzer = SentimentAnalyzer(
@@ -110,6 +113,7 @@ def started(
         model,
         history or ListHistory(),
         TOPIC,
+        lambda item: (weights or {}).get(item.news_id, {"HPG": 1.0}),
     )
     analyzer.start()
     return analyzer, model
@@ -147,6 +151,7 @@ def test_one_article_gives_its_own_score() -> None:
         "label": "positive",
         "score": 0.8,
         "weight": 1.0,
+        "symbols": {"HPG": 1.0},
         "probabilities": {"negative": 0.0, "neutral": 0.2, "positive": 0.8},
     }
     assert encode(result)
@@ -163,6 +168,32 @@ def test_the_decay_by_hand() -> None:
     assert result.results.score == pytest.approx(mean, abs=1e-6)
     assert result.results.confidence == pytest.approx(certainty * (1 - spread) * 1.75 / 2.75, abs=1e-6)
     assert [a["weight"] for a in result.results.details["articles"]] == [1.0, 0.5, 0.25]
+
+
+def test_an_article_counts_as_much_as_it_is_about_the_symbol() -> None:
+    analyzer, _ = started(weights={"a": {"HPG": 0.25, "VIC": 1.0}})
+    analyzer.update(batch(item("a", "good", 0), symbols=("HPG", "VIC")))
+    analyzer.update(batch(item("b", "bad", 0), start=1))
+    (result,) = analyzer.analyze([ask(1, 1)])
+    assert result.results.score == pytest.approx((0.25 * 0.8 - 0.6) / 1.25)
+    assert result.results.details["evidence"] == 1.25
+    assert [(a["news_id"], a["weight"]) for a in result.results.details["articles"]] == [
+        ("b", 1.0),
+        ("a", 0.25),
+    ]
+    assert result.results.details["articles"][1]["symbols"] == {"HPG": 0.25, "VIC": 1.0}
+    passing, central = (analyzer.analyze([ask(0, 0, symbol)])[0].results for symbol in ("HPG", "VIC"))
+    assert passing.score == central.score == pytest.approx(0.8)
+    assert passing.confidence < central.confidence, "a mention in passing says little"
+
+
+def test_few_articles_lower_the_confidence() -> None:
+    analyzer, _ = started()
+    analyzer.update(batch(*(item(f"n{i}", f"good {i}", 0) for i in range(4))))
+    confidences = [r.results.confidence for r in analyzer.analyze([ask(0, 3)])]
+    assert confidences == sorted(confidences)
+    assert confidences[0] == pytest.approx(0.8 / 2)
+    assert confidences[3] == pytest.approx(0.8 * 4 / 5)
 
 
 def test_disagreement_lowers_the_confidence() -> None:
