@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vnpulse import __version__
-from vnpulse.cli import alerts, dead_letters, demo, health, publish, stack, topics
+from vnpulse.cli import alerts, dead_letters, demo, health, publish, sentiment, stack, topics
 
 app = typer.Typer(
     name="vnpulse",
@@ -44,3 +44,4 @@ app.add_typer(publish.app, name="publish")
 app.command("trigger")(publish.trigger)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(dead_letters.app, name="dlq")
+app.add_typer(sentiment.app, name="sentiment")

@@ -7,7 +7,7 @@ the headline, the body and the tags mention them. An article about none is about
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -105,10 +105,13 @@ class SymbolFinder:
 
     def weights_of(self, item: NewsItem) -> dict[str, float]:
         """Return ``symbols_of`` with the prominence of each, in (0, 1]; see ``prominence``."""
+        return self.weights(article_text(item.title, item.content), item.symbol, item.tags)
+
+    def weights(self, text: str, own: str | None = None, tags: Sequence[str] = ()) -> dict[str, float]:
+        """Return the prominence of each symbol that ``text`` is about (``text.article_text``)."""
         mentions: dict[str, Mentions] = {}
-        if item.symbol:
-            mentions[item.symbol] = Mentions(own=True)
-        text = article_text(item.title, item.content)
+        if own:
+            mentions[own] = Mentions(own=True)
         headline_end = text.find("\n") if "\n" in text else len(text)
         for symbol, start in self._find(text):
             seen = mentions.setdefault(symbol, Mentions())
@@ -118,7 +121,7 @@ class SymbolFinder:
             else:
                 seen.body += 1
                 seen.in_lead = seen.in_lead or start - headline_end < LEAD_CHARACTERS
-        for tag in item.tags:
+        for tag in tags:
             # A tag is a whole: "VIC" names the stock, "VIC vs VHM" nothing certain.
             target = self._targets.get(clean(tag))
             if target is not None:
