@@ -342,7 +342,7 @@ class SentimentAnalyzer:
             key=lambda row: (row[0] is not moment, -row[2], row[0].order()),
         )
         details: dict[str, Any] = {
-            "articles": [_shown(a, c, w) for a, c, w in by_weight[:ARTICLES_SHOWN]],
+            "articles": [_shown(a, c, w, self._model.version) for a, c, w in by_weight[:ARTICLES_SHOWN]],
             "count": len(articles),
             "evidence": round(total, 4),
             "disagreement": round(spread, 4),
@@ -370,10 +370,11 @@ def _utc(moment: dt.datetime) -> dt.datetime:
     return moment.astimezone(dt.UTC)
 
 
-def _shown(article: _Article, answer: Classification, weight: float) -> dict[str, Any]:
+def _shown(article: _Article, answer: Classification, weight: float, reader: str) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "news_id": article.item.news_id,
         "title": clean(article.item.title),
+        "reader": answer.reader or reader,
         "label": answer.label,
         "score": round(answer.score, 4),
         "weight": round(weight, 4),

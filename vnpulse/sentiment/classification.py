@@ -23,13 +23,14 @@ class Classification(NamedTuple):
 
     ``probabilities`` are those of LABELS and add up to 1; ``score`` in [-1, 1] is the
     probability of good news less that of bad news. ``phrases`` is empty for models that cannot
-    say what they looked at.
+    say what they looked at. ``reader`` is who answered where that was not the model asked.
     """
 
     label: Label
     score: float
     probabilities: tuple[float, float, float]
     phrases: tuple[MatchedPhrase, ...] = ()
+    reader: str = ""
 
 
 class SentimentModel(Protocol):

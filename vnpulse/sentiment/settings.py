@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from vnpulse.configuration import CONFIG_DIR
 from vnpulse.strict_model import FilePath, StrictModel
@@ -19,6 +19,35 @@ Reads = Literal["article", "headline"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 MaxTokens = Annotated[int, Field(ge=8, le=8_192)]
+
+
+class SecondReaderSettings(StrictModel):
+    """An OpenAI-compatible endpoint that is asked about borderline and high-impact articles.
+
+    Off unless ``url`` is given (with ``model``), for example that of a local Ollama or vLLM:
+    ``http://127.0.0.1:11434/v1``. The key comes from SECOND_READER_API_KEY.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
+    model: str = ""
+    api_key: SecretStr | None = None
+    margin: Annotated[float, Field(ge=0, le=1)] = 0.15
+    """Borderline: the two likeliest labels are so close."""
+    impact: Annotated[float, Field(ge=0, le=2)] = 0.95
+    """High impact: the score is at least this, either way. Above 1: none is."""
+    timeout_s: Annotated[float, Field(gt=0, le=120)] = 5
+    """For one request."""
+    patience_s: Annotated[float, Field(gt=0, le=30)] = 1.5
+    """How long one analysis waits for all its answers."""
+    max_requests_a_call: Annotated[int, Field(ge=1, le=64)] = 8
+    max_requests_a_minute: Annotated[int, Field(ge=1, le=100_000)] = 20
+    max_requests_a_day: Annotated[int, Field(ge=1, le=10_000_000)] = 1_000
+
+    @model_validator(mode="after")
+    def _names_its_model(self) -> Self:
+        if self.url is not None and not self.model:
+            raise ValueError("url needs model: which one to ask for at the endpoint")
+        return self
 
 
 class SentimentSettings(StrictModel):
@@ -56,6 +85,8 @@ class SentimentSettings(StrictModel):
     """Most recent articles kept for each symbol."""
     warmup_days: Annotated[int, Field(ge=0, le=3_650)] = 7
     """How much of the news topic's past is loaded at a start, by when the broker got it."""
+
+    second_reader: SecondReaderSettings = SecondReaderSettings()
 
     @field_validator("model")
     @classmethod

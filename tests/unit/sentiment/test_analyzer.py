@@ -148,6 +148,7 @@ def test_one_article_gives_its_own_score() -> None:
     assert shown == {
         "news_id": "a",
         "title": "good news",
+        "reader": "fake/1",
         "label": "positive",
         "score": 0.8,
         "weight": 1.0,
