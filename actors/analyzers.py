@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -25,6 +26,10 @@ from vnpulse.topics import NEWS, PRICES
 if TYPE_CHECKING:
     from vnpulse.sentiment.analyzer import SentimentAnalyzer
     from vnpulse.technical.analyzer import TechnicalAnalyzer
+
+
+SENTIMENT_NICENESS = 10
+"""A burst of articles may take all the processor time that nobody else wants; prices go first."""
 
 
 class AnalyzerActor(ABC):
@@ -119,6 +124,7 @@ class SentimentActor(AnalyzerActor):
         from vnpulse.sentiment.models import load_model
         from vnpulse.sentiment.symbols import SymbolFinder
 
+        os.nice(SENTIMENT_NICENESS)
         settings = self._settings
         store = NewsStore(connect(settings.store))
         # On a machine that it shares with the price path it takes what it was placed with, no more.

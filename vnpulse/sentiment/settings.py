@@ -73,7 +73,7 @@ class SentimentSettings(StrictModel):
     """Whether ``torch.compile`` translates the network, on a GPU only: minutes at the first batches."""
     threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
     """CPU threads of one actor; unless given, its num_cpus rounded up."""
-    batch_tokens: Annotated[int, Field(ge=8, le=1_048_576)] = 1_024
+    batch_tokens: Annotated[int, Field(ge=8, le=1_048_576)] = 2_048
     """How many tokens, with padding, are read at once."""
     max_tokens: MaxTokens | None = None
     """Where texts are cut; unless given, what the model's preset says, else 256."""
