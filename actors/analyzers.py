@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -26,6 +28,10 @@ from vnpulse.topics import NEWS, PRICES
 if TYPE_CHECKING:
     from vnpulse.sentiment.analyzer import SentimentAnalyzer
     from vnpulse.technical.analyzer import TechnicalAnalyzer
+
+
+SENTIMENT_NICENESS = 10
+"""A burst of articles may take all the processor time that nobody else wants; prices go first."""
 
 
 class AnalyzerActor(ABC):
@@ -125,8 +131,16 @@ class SentimentActor(AnalyzerActor):
     def _make(self) -> SentimentAnalyzer:
         from vnpulse.sentiment.analyzer import SentimentAnalyzer
         from vnpulse.sentiment.models import load_model
+        from vnpulse.sentiment.symbols import SymbolFinder
 
+        os.nice(SENTIMENT_NICENESS)
         settings = self._settings
         store = NewsStore(connect(settings.store))
-        model = load_model(settings.sentiment)
-        return SentimentAnalyzer(settings.sentiment, model, store, settings.kafka.topic(NEWS))
+        # On a machine that it shares with the price path it takes what it was placed with, no more.
+        model = load_model(
+            settings.sentiment, threads=max(1, math.ceil(settings.placement.sentiment.num_cpus))
+        )
+        finder = SymbolFinder.load(settings.sentiment.companies)
+        return SentimentAnalyzer(
+            settings.sentiment, model, store, settings.kafka.topic(NEWS), finder.weights_of
+        )

@@ -26,6 +26,7 @@ SECRETS_FROM_ENVIRONMENT = {
     "MONGODB_URI": "store.uri",
     "KAFKA_USERNAME": "kafka.security.username",
     "KAFKA_PASSWORD": "kafka.security.password",
+    "SECOND_READER_API_KEY": "sentiment.second_reader.api_key",
 }
 """Environment variables and the setting that each one fills."""
 

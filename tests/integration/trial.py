@@ -146,6 +146,8 @@ class Trial:
                 "dashboard_url": self.stack.ray_dashboard_url,
                 "namespace": self.name,
             },
+            # Its answers are in a file that people read, and it starts at once.
+            "sentiment": {"model": "lexicon"},
             "channels": [{"kind": "jsonl", "path": str(self.alert_file)}],
         }
         self.config.write_text(yaml.safe_dump(document | sections))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vnpulse import __version__
-from vnpulse.cli import alerts, dead_letters, demo, health, indicators, publish, stack, topics
+from vnpulse.cli import alerts, dead_letters, demo, health, indicators, publish, sentiment, stack, topics
 
 app = typer.Typer(
     name="vnpulse",
@@ -45,3 +45,4 @@ app.command("trigger")(publish.trigger)
 app.command("indicators")(indicators.indicators)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(dead_letters.app, name="dlq")
+app.add_typer(sentiment.app, name="sentiment")

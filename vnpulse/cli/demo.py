@@ -100,6 +100,7 @@ def _demo_settings(settings: Settings) -> tuple[Settings, Path]:
     document["channels"] = [{"kind": "console"}, {"kind": "jsonl", "path": str(folder / "alerts.jsonl")}]
     document["kafka"].pop("security")
     document["store"].pop("uri")  # comes from the environment again if it came from there
+    document["sentiment"]["second_reader"].pop("api_key")
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return load_settings(path), path

@@ -1,10 +1,12 @@
 """The sentiment analyzer: what the recent articles about a symbol say, the newest counting most.
 
 The score of a symbol as of an article published at ``t`` is the mean of the article scores
-``s_i`` with weights ``w_i = 0.5 ** ((t - t_i) / half_life)``, over the articles published up to
-``t``. The confidence is ``certainty * (1 - spread) * W / (W + 1)``: the weighted mean of the
+``s_i`` with weights ``w_i = p_i * 0.5 ** ((t - t_i) / half_life)``, over the articles published
+up to ``t``; ``p_i`` is how much of the article is about the symbol (vnpulse/sentiment/prominence.py).
+The confidence is ``certainty * (1 - spread) * W / (W + 1)``: the weighted mean of the
 probabilities of the labels given, one less the weighted standard deviation of the scores
-(articles that disagree), and the evidence ``W = sum(w_i)`` (one fresh article gives a half).
+(articles that disagree), and the evidence ``W = sum(w_i)`` (one fresh article about nothing else
+gives a half).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import hashlib
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,10 +57,16 @@ class _Article:
     offset: int
     append_ms: int
     published_ms: int
+    weights: Mapping[str, float]
+    """Prominence by symbol, also of symbols that another shard answers for."""
     classification: Classification | None = None
     edit: _Article | None = None
     held_by: int = 0
     """In how many symbols' histories it is; at none it is forgotten."""
+
+    def prominence(self, symbol: str) -> float:
+        """How much of the article is about ``symbol``, in (0, 1]."""
+        return self.weights.get(symbol, 1.0)
 
     def order(self) -> tuple[int, int, int]:
         return (self.published_ms, self.partition, self.offset)
@@ -126,9 +134,12 @@ class SentimentAnalyzer:
         model: SentimentModel,
         history: NewsHistory,
         topic: str,
+        weights_of: Callable[[NewsItem], Mapping[str, float]],
     ) -> None:
-        """``topic`` is the news topic on the cluster."""
+        """``topic`` is the news topic on the cluster; ``weights_of`` gives an article's prominence
+        by symbol (``SymbolFinder.weights_of``)."""
         self._settings = settings
+        self._weights_of = weights_of
         self._model = model
         self._history = history
         self._topic = topic
@@ -214,7 +225,7 @@ class SentimentAnalyzer:
                 wanted[result_id] = (request.symbol, current[-1], current)
         self._classify([article for _, _, articles in wanted.values() for article in articles])
         ordered = sorted(wanted.items(), key=lambda entry: (entry[1][0], entry[1][1].order(), entry[0]))
-        bodies = [self._body(moment, articles) for _, (_, moment, articles) in ordered]
+        bodies = [self._body(symbol, moment, articles) for _, (symbol, moment, articles) in ordered]
         # The model reads for all of them at once, so each bears an equal share of the time.
         share = round((time.perf_counter() - began) / len(ordered), 6) if ordered else 0.0
         self._counters.results += len(ordered)
@@ -256,7 +267,8 @@ class SentimentAnalyzer:
                     self._state.histories.get(symbol, []).sort(key=_Article.order)
             return
         published_ms = round(item.published_at.timestamp() * 1000)
-        article = _Article(item, symbols, partition, offset, append_ms, published_ms)
+        weights = self._weights_of(item)
+        article = _Article(item, symbols, partition, offset, append_ms, published_ms, weights)
         if known is not None:
             known.edit = article
             self._counters.edits += 1
@@ -310,24 +322,30 @@ class SentimentAnalyzer:
             self._cache.popitem(last=False)
 
     def _text(self, item: NewsItem) -> str:
-        return article_text(item.title, item.content if self._settings.reads == "article" else "")
+        return article_text(item.title, item.content if self._model.reads == "article" else "")
 
-    def _body(self, moment: _Article, articles: Sequence[_Article]) -> ResultBody:
-        weights = [0.5 ** ((moment.published_ms - a.published_ms) / self._half_life_ms) for a in articles]
+    def _body(self, symbol: str, moment: _Article, articles: Sequence[_Article]) -> ResultBody:
+        weights = [
+            a.prominence(symbol) * 0.5 ** ((moment.published_ms - a.published_ms) / self._half_life_ms)
+            for a in articles
+        ]
         answers = [a.classification for a in articles if a.classification is not None]
         weighed = list(zip(weights, answers, strict=True))
         total = math.fsum(weights)
         score = math.fsum(w * c.score for w, c in weighed) / total
         variance = math.fsum(w * (c.score - score) ** 2 for w, c in weighed) / total
         certainty = math.fsum(w * max(c.probabilities) for w, c in weighed) / total
-        confidence = certainty * (1 - min(1.0, math.sqrt(variance))) * total / (total + 1)
+        spread = min(1.0, math.sqrt(variance))
+        confidence = certainty * (1 - spread) * total / (total + 1)
         by_weight = sorted(
             zip(articles, answers, weights, strict=True),
             key=lambda row: (row[0] is not moment, -row[2], row[0].order()),
         )
         details: dict[str, Any] = {
-            "articles": [_shown(a.item, c, w) for a, c, w in by_weight[:ARTICLES_SHOWN]],
+            "articles": [_shown(a, c, w, self._model.version) for a, c, w in by_weight[:ARTICLES_SHOWN]],
             "count": len(articles),
+            "evidence": round(total, 4),
+            "disagreement": round(spread, 4),
             "half_life_minutes": self._settings.half_life_minutes,
         }
         return ResultBody(
@@ -352,13 +370,16 @@ def _utc(moment: dt.datetime) -> dt.datetime:
     return moment.astimezone(dt.UTC)
 
 
-def _shown(item: NewsItem, answer: Classification, weight: float) -> dict[str, Any]:
+def _shown(article: _Article, answer: Classification, weight: float, reader: str) -> dict[str, Any]:
     shown: dict[str, Any] = {
-        "news_id": item.news_id,
-        "title": clean(item.title),
+        "news_id": article.item.news_id,
+        "title": clean(article.item.title),
+        "reader": answer.reader or reader,
         "label": answer.label,
         "score": round(answer.score, 4),
         "weight": round(weight, 4),
+        # One result for each of these, with this prominence.
+        "symbols": {symbol: article.prominence(symbol) for symbol in (article.weights or article.symbols)},
         "probabilities": {label: round(p, 4) for label, p in zip(LABELS, answer.probabilities, strict=True)},
     }
     if answer.phrases:

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vnpulse.errors import SettingsError
+from vnpulse.sentiment.batching import LENGTH_STEP
+from vnpulse.sentiment.chunks import chunk_weights, chunked
 from vnpulse.sentiment.classification import LABELS, Classification, from_probabilities
-from vnpulse.sentiment.settings import Label, SentimentSettings
+from vnpulse.sentiment.presets import choose
+from vnpulse.sentiment.segmentation import Segmenter, find_segmenter
+from vnpulse.sentiment.settings import Label, Reads, SentimentSettings
+
+if TYPE_CHECKING:
+    from vnpulse.sentiment.inference import Inference
 
 HUB_TIMEOUT_S = 10
 """How long the hub may take to answer; a wrong name or no network must not look like a hang."""
@@ -34,128 +40,127 @@ _ALIASES: dict[str, Label] = {
     "bullish": "positive",
 }
 
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-
 
 class Checkpoint:
-    """A ``SentimentModel`` over a loaded checkpoint, in evaluation mode and single precision.
+    """A ``SentimentModel`` over a loaded checkpoint.
 
-    A text's probabilities depend on the texts that share its batch only through the rounding
-    of padded matrix products: within 1e-5 on a CPU and 1e-3 on a GPU.
+    Equal texts get equal answers in any batch; ``inference.Inference`` says how far that goes.
     """
 
     def __init__(
         self,
-        network: Any,
+        inference: Inference,
         tokenizer: Any,
         classes: Sequence[Label],
         version: str,
         *,
-        device: str,
-        batch_size: int,
+        reads: Reads,
+        segmenter: Segmenter | None,
+        prefix: str,
         max_tokens: int,
+        chunks: int,
     ) -> None:
         """``classes[i]`` is what the network's output ``i`` means."""
         self.version = version
-        self._network = network
+        self.reads = reads
+        self._inference = inference
         self._tokenizer = tokenizer
         self._classes = tuple(LABELS.index(label) for label in classes)
-        self._device = device
-        self._batch_size = batch_size
+        self._segmenter = segmenter
+        self._prefix = prefix
         self._max_tokens = max_tokens
+        self._chunks = chunks
+        self._own_tokens = len(tokenizer("")["input_ids"])
 
     @classmethod
-    def load(cls, settings: SentimentSettings) -> Checkpoint:
-        """Load ``settings.model``, a folder or a name on the hub.
+    def load(cls, settings: SentimentSettings, threads: int | None = None) -> Checkpoint:
+        """Load the checkpoint that ``settings.model`` names.
 
         Of a name on the hub the copy in the local cache is used if there is one; otherwise it
-        is fetched, unless HF_HUB_OFFLINE is set. Raises SettingsError, one line.
+        is fetched, unless HF_HUB_OFFLINE is set. ``threads``: see ``models.load_model``. Raises
+        SettingsError, one line.
         """
-        name = settings.model
-        folder = Path(name).expanduser()
-        if folder.is_dir():
-            if not (folder / "config.json").is_file():
-                raise SettingsError(f"sentiment.model: {name} is not a checkpoint: it has no config.json")
-            source, local = str(folder), True
-        elif folder.exists():
-            raise SettingsError(f"sentiment.model: {name} is a file, must be the checkpoint's folder")
-        elif name.startswith((".", "~", os.sep)) or not _HUB_NAME.fullmatch(name):
-            raise SettingsError(f"sentiment.model: {name}: no such folder")
-        else:
-            source, local = name, False
+        choice = choose(settings)
+        segmenter = find_segmenter(choice.name) if choice.segmented else None
         # Read when huggingface_hub is first imported; what the user has set stays.
         os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", str(HUB_TIMEOUT_S))
         os.environ.setdefault("HF_HUB_DOWNLOAD_TIMEOUT", str(HUB_TIMEOUT_S))
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        import torch
-        from huggingface_hub import constants
+        from vnpulse.sentiment.inference import Inference
 
-        device = settings.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        elif device.startswith("cuda") and not torch.cuda.is_available():
-            raise SettingsError(f"sentiment.device: {device} was asked for, but torch finds no GPU")
-
-        if local:
-            config, tokenizer, network = _read(source, local_files_only=True)
+        if choice.folder is not None:
+            config, tokenizer, network = _read(str(choice.folder), local_files_only=True)
+            version = f"{choice.folder.resolve().name}+{_content_hash(choice.folder)}"
         else:
-            # The cache first: no request to the hub on each start, and no model that changes
-            # under a running deployment.
-            try:
-                config, tokenizer, network = _read(source, local_files_only=True)
-            except SettingsError:
-                if constants.HF_HUB_OFFLINE:
-                    raise SettingsError(
-                        f"sentiment.model: {name} is neither a folder here nor in the local hub cache,"
-                        " and HF_HUB_OFFLINE is set"
-                    ) from None
-                _require_hub(source, settings)
-                config, tokenizer, network = _read(source, local_files_only=False)
-
-        classes = _classes(config.id2label, settings.labels, name)
-        if local:
-            version = f"{folder.resolve().name}+{_content_hash(folder)}"
-        else:
-            version = f"{name}@{(getattr(config, '_commit_hash', None) or 'unknown')[:12]}"
-        network.to(device)
-        network.eval()
+            config, tokenizer, network = _read_from_hub(choice.hub)
+            version = f"{choice.hub}@{(getattr(config, '_commit_hash', None) or 'unknown')[:12]}"
+        if segmenter is not None:
+            version += f"+{segmenter.name}"
+        max_tokens = _token_limit(choice.max_tokens, config, tokenizer)
         return cls(
-            network,
+            Inference(
+                network,
+                tokenizer,
+                settings,
+                token_limit=max_tokens,
+                threads=settings.threads or threads,
+            ),
             tokenizer,
-            classes,
+            _classes(config.id2label, choice.labels, choice.name),
             f"checkpoint/{version}",
-            device=device,
-            batch_size=settings.batch_size,
-            max_tokens=_token_limit(settings.max_tokens, config, tokenizer),
+            reads=choice.reads,
+            segmenter=segmenter,
+            prefix=choice.prefix,
+            max_tokens=max_tokens,
+            chunks=settings.chunks,
         )
 
     def classify(self, texts: Sequence[str]) -> list[Classification]:
-        """Return one classification a text, in order. Texts beyond the token limit are cut."""
+        """Return one classification a text, in order. What the chunks do not reach is not read."""
         if not texts:
             return []
-        import torch
-
-        # Each distinct text once, and texts of like length together: padding is wasted work.
-        distinct = list(dict.fromkeys(texts))
+        pieces = {text: self._pieces(text) for text in dict.fromkeys(texts)}
+        distinct = list(dict.fromkeys(piece for of_text in pieces.values() for piece in of_text))
         encoded = self._tokenizer(distinct, truncation=True, max_length=self._max_tokens)
-        order = sorted(range(len(distinct)), key=lambda i: len(encoded["input_ids"][i]))
-        answers: dict[str, Classification] = {}
-        with torch.inference_mode():
-            for start in range(0, len(order), self._batch_size):
-                rows = order[start : start + self._batch_size]
-                batch = self._tokenizer.pad(
-                    {key: [values[i] for i in rows] for key, values in encoded.items()}, return_tensors="pt"
-                ).to(self._device)
-                logits = self._network(**batch).logits
-                for i, row in zip(rows, logits.double().softmax(dim=-1).tolist(), strict=True):
-                    answers[distinct[i]] = self._answer(row)
+        outputs = dict(zip(distinct, self._inference.probabilities(encoded), strict=True))
+        answers = {text: self._answer([outputs[piece] for piece in of]) for text, of in pieces.items()}
         return [answers[text] for text in texts]
 
-    def _answer(self, outputs: Sequence[float]) -> Classification:
+    def _pieces(self, text: str) -> list[str]:
+        if self._segmenter is not None:
+            text = self._segmenter.segment(text)
+        text = self._prefix + text
+        if self._chunks == 1:
+            return [text]
+        return chunked(text, self._chunks, self._max_tokens - self._own_tokens, self._count_tokens)
+
+    def _count_tokens(self, texts: Sequence[str]) -> list[int]:
+        encoded = self._tokenizer(list(texts), add_special_tokens=False, verbose=False)
+        return [len(ids) for ids in encoded["input_ids"]]
+
+    def _answer(self, outputs: Sequence[Sequence[float]]) -> Classification:
         sums = [0.0, 0.0, 0.0]
-        for label, probability in zip(self._classes, outputs, strict=True):
-            sums[label] += probability
+        for weight, row in zip(chunk_weights(len(outputs)), outputs, strict=True):
+            for label, probability in zip(self._classes, row, strict=True):
+                sums[label] += weight * probability
         return from_probabilities(sums[0], sums[1], sums[2])
+
+
+def _read_from_hub(name: str) -> tuple[Any, Any, Any]:
+    from huggingface_hub import constants
+
+    # The cache first: no request to the hub on each start, and no model that changes under a
+    # running deployment.
+    try:
+        return _read(name, local_files_only=True)
+    except SettingsError:
+        if constants.HF_HUB_OFFLINE:
+            raise SettingsError(
+                f"sentiment.model: {name} is neither a folder here nor in the local hub cache,"
+                " and HF_HUB_OFFLINE is set"
+            ) from None
+    _require_hub(name)
+    return _read(name, local_files_only=False)
 
 
 def _read(source: str, *, local_files_only: bool) -> tuple[Any, Any, Any]:
@@ -187,7 +192,7 @@ def _read(source: str, *, local_files_only: bool) -> tuple[Any, Any, Any]:
     return config, tokenizer, network
 
 
-def _require_hub(name: str, settings: SentimentSettings) -> None:
+def _require_hub(name: str) -> None:
     """Ask the hub once for the model, so that no network is told apart from no such model."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
@@ -235,7 +240,8 @@ def _token_limit(wanted: int, config: Any, tokenizer: Any) -> int:
     if isinstance(positions, int) and positions > 0:
         # RoBERTa and its kin count positions from two.
         limits.append(positions - 2)
-    return max(2, int(min(limits)))
+    # Padded lengths are multiples of a step, up to the limit itself.
+    return max(LENGTH_STEP, int(min(limits)) // LENGTH_STEP * LENGTH_STEP)
 
 
 def _content_hash(folder: Path) -> str:

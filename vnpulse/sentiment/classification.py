@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from vnpulse.sentiment.settings import Label
+from vnpulse.sentiment.settings import Label, Reads
 
 LABELS: tuple[Label, Label, Label] = ("negative", "neutral", "positive")
 """The order of ``Classification.probabilities``."""
@@ -23,13 +23,14 @@ class Classification(NamedTuple):
 
     ``probabilities`` are those of LABELS and add up to 1; ``score`` in [-1, 1] is the
     probability of good news less that of bad news. ``phrases`` is empty for models that cannot
-    say what they looked at.
+    say what they looked at. ``reader`` is who answered where that was not the model asked.
     """
 
     label: Label
     score: float
     probabilities: tuple[float, float, float]
     phrases: tuple[MatchedPhrase, ...] = ()
+    reader: str = ""
 
 
 class SentimentModel(Protocol):
@@ -38,6 +39,10 @@ class SentimentModel(Protocol):
     @property
     def version(self) -> str:
         """Name exactly what answers, so that a result can be traced to it."""
+
+    @property
+    def reads(self) -> Reads:
+        """What of an article it wants to be given."""
 
     def classify(self, texts: Sequence[str]) -> list[Classification]:
         """Return one classification a text, in the order given."""

@@ -35,6 +35,7 @@ from pydantic import Field
 from vnpulse.configuration import load_model
 from vnpulse.errors import SettingsError
 from vnpulse.sentiment.classification import Classification, MatchedPhrase, from_probabilities
+from vnpulse.sentiment.settings import Reads
 from vnpulse.sentiment.text import fold
 from vnpulse.strict_model import StrictModel
 
@@ -184,8 +185,9 @@ class _Unit:
 class Lexicon:
     """A ``SentimentModel`` that looks phrases up in a file; deterministic and needs no download."""
 
-    def __init__(self, file: LexiconFile, digest: str) -> None:
+    def __init__(self, file: LexiconFile, digest: str, reads: Reads = "article") -> None:
         """Prepare ``file`` for matching. Raises ValueError if a phrase stands in two groups."""
+        self.reads = reads
         self.version = f"lexicon/{file.version}+{digest}"
         self._file = file
         entries: dict[tuple[str, ...], Entry] = {}
@@ -205,7 +207,7 @@ class Lexicon:
         self._starts = {first: sorted(by_length.items(), reverse=True) for first, by_length in starts.items()}
 
     @classmethod
-    def load(cls, path: Path) -> Lexicon:
+    def load(cls, path: Path, reads: Reads = "article") -> Lexicon:
         """Read the file at ``path``. Raises SettingsError, one line for each mistake in it."""
         file = load_model(path, LexiconFile)
         try:
@@ -213,7 +215,7 @@ class Lexicon:
         except OSError as error:
             raise SettingsError(f"{path}: cannot be read: {error}") from None
         try:
-            return cls(file, hashlib.blake2b(content, digest_size=4).hexdigest())
+            return cls(file, hashlib.blake2b(content, digest_size=4).hexdigest(), reads)
         except ValueError as error:
             raise SettingsError(f"{path}: {error}") from None
 

@@ -1,4 +1,4 @@
-"""Which symbols an article is about.
+"""Which symbols an article is about, and how much.
 
 The article's own ``symbol`` comes first, then tickers and company names in the order in which
 the headline, the body and the tags mention them. An article about none is about the market.
@@ -7,6 +7,7 @@ the headline, the body and the tags mention them. An article about none is about
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -15,6 +16,7 @@ from pydantic import Field
 from vnpulse.configuration import load_model
 from vnpulse.errors import SettingsError
 from vnpulse.messages import SYMBOL_PATTERN, NewsItem
+from vnpulse.sentiment.prominence import LEAD_CHARACTERS, Mentions, prominence
 from vnpulse.sentiment.text import article_text, clean
 from vnpulse.strict_model import StrictModel
 
@@ -33,6 +35,7 @@ class Company(StrictModel):
     aliases: tuple[Annotated[str, Field(min_length=2)], ...] = ()
     not_after: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     not_before: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    only_after: tuple[Annotated[str, Field(min_length=1)], ...] = ()
 
 
 class CompaniesFile(StrictModel):
@@ -46,6 +49,15 @@ class _Target(NamedTuple):
     symbol: str
     not_after: re.Pattern[str] | None
     not_before: re.Pattern[str] | None
+    only_after: re.Pattern[str] | None
+
+    def is_meant(self, name: str, before: str, after: str) -> bool:
+        """Whether ``name`` between these texts stands for the company."""
+        if self.only_after and name == self.symbol and not self.only_after.search(before):
+            return False
+        if self.not_after and self.not_after.search(before):
+            return False
+        return not (self.not_before and self.not_before.match(after))
 
 
 class SymbolFinder:
@@ -59,7 +71,12 @@ class SymbolFinder:
             raise ValueError("a symbol stands there twice")
         self._targets: dict[str, _Target] = {}
         for company in self.companies.values():
-            target = _Target(company.symbol, _before(company.not_after), _after(company.not_before))
+            target = _Target(
+                company.symbol,
+                _before(company.not_after),
+                _after(company.not_before),
+                _before(company.only_after),
+            )
             names = [company.symbol, *map(clean, company.aliases)]
             for name in dict.fromkeys([*names, *(name.upper() for name in names)]):
                 known = self._targets.setdefault(name, target)
@@ -84,26 +101,43 @@ class SymbolFinder:
 
     def symbols_of(self, item: NewsItem) -> tuple[str, ...]:
         """Return the distinct symbols ``item`` is about, the most direct first; never empty."""
-        found = dict.fromkeys([item.symbol] if item.symbol else [])
-        self._find(article_text(item.title, item.content), found)
-        for tag in item.tags:
+        return tuple(self.weights_of(item))
+
+    def weights_of(self, item: NewsItem) -> dict[str, float]:
+        """Return ``symbols_of`` with the prominence of each, in (0, 1]; see ``prominence``."""
+        return self.weights(article_text(item.title, item.content), item.symbol, item.tags)
+
+    def weights(self, text: str, own: str | None = None, tags: Sequence[str] = ()) -> dict[str, float]:
+        """Return the prominence of each symbol that ``text`` is about (``text.article_text``)."""
+        mentions: dict[str, Mentions] = {}
+        if own:
+            mentions[own] = Mentions(own=True)
+        headline_end = text.find("\n") if "\n" in text else len(text)
+        for symbol, start in self._find(text):
+            seen = mentions.setdefault(symbol, Mentions())
+            if start < headline_end:
+                if seen.headline is None:
+                    seen.headline = start / headline_end
+            else:
+                seen.body += 1
+                seen.in_lead = seen.in_lead or start - headline_end < LEAD_CHARACTERS
+        for tag in tags:
             # A tag is a whole: "VIC" names the stock, "VIC vs VHM" nothing certain.
             target = self._targets.get(clean(tag))
             if target is not None:
-                found.setdefault(target.symbol)
-        return tuple(found) or (self.market,)
+                mentions.setdefault(target.symbol, Mentions()).tag = True
+        return prominence(mentions) if mentions else {self.market: 1.0}
 
-    def _find(self, text: str, found: dict[str, None]) -> None:
+    def _find(self, text: str) -> Iterator[tuple[str, int]]:
         for match in self._pattern.finditer(text):
             target = self._targets[match.group()]
-            if target.symbol in found:
-                continue
             start, end = match.span()
-            if target.not_after and target.not_after.search(text[max(0, start - CONTEXT_CHARACTERS) : start]):
-                continue
-            if target.not_before and target.not_before.match(text[end : end + CONTEXT_CHARACTERS]):
-                continue
-            found[target.symbol] = None
+            before, after = (
+                text[max(0, start - CONTEXT_CHARACTERS) : start],
+                text[end : end + CONTEXT_CHARACTERS],
+            )
+            if target.is_meant(match.group(), before, after):
+                yield target.symbol, start
 
 
 def _words(words: tuple[str, ...]) -> str:
@@ -114,7 +148,8 @@ def _before(words: tuple[str, ...]) -> re.Pattern[str] | None:
     if not words:
         return None
     # A slash joins a pair of currencies, whatever stands before it.
-    return re.compile(rf"(?:(?<![^\W\d])(?:{_words(words)})|\w/)[\s.\-(]*$", re.IGNORECASE)
+    # "mã chứng khoán HDB" is the stock itself, unlike "chứng khoán HDB".
+    return re.compile(rf"(?:(?<![^\W\d])(?<!\bmã )(?:{_words(words)})|\w/)[\s.:\-(]*$", re.IGNORECASE)
 
 
 def _after(words: tuple[str, ...]) -> re.Pattern[str] | None:

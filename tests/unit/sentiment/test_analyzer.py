@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import pytest
@@ -15,7 +15,7 @@ from vnpulse.ids import derived_id
 from vnpulse.messages import VIETNAM, AnalysisResult, NewsItem, OffsetRange, RecordRef, encode
 from vnpulse.sentiment.analyzer import SentimentAnalyzer
 from vnpulse.sentiment.classification import Classification, from_probabilities
-from vnpulse.sentiment.settings import SentimentSettings
+from vnpulse.sentiment.settings import Reads, SentimentSettings
 
 TOPIC = "stock_news_raw"
 NINE = dt.datetime(2025, 7, 28, 9, tzinfo=VIETNAM)
@@ -32,7 +32,8 @@ class FirstWordModel:
 
     version = "fake/1"
 
-    def __init__(self) -> None:
+    def __init__(self, reads: Reads = "article") -> None:
+        self.reads = reads
         self.calls: list[list[str]] = []
 
     def classify(self, texts: Sequence[str]) -> list[Classification]:
@@ -101,14 +102,18 @@ def ask(
 
 
 def started(
-    history: ListHistory | None = None, **settings: object
+    history: ListHistory | None = None,
+    reads: Reads = "article",
+    weights: Mapping[str, Mapping[str, float]] | None = None,
+    **settings: object,
 ) -> tuple[SentimentAnalyzer, FirstWordModel]:
-    model = FirstWordModel()
+    model = FirstWordModel(reads)
     analyzer = SentimentAnalyzer(
         SentimentSettings.model_validate(settings),
         model,
         history or ListHistory(),
         TOPIC,
+        lambda item: (weights or {}).get(item.news_id, {"HPG": 1.0}),
     )
     analyzer.start()
     return analyzer, model
@@ -143,9 +148,11 @@ def test_one_article_gives_its_own_score() -> None:
     assert shown == {
         "news_id": "a",
         "title": "good news",
+        "reader": "fake/1",
         "label": "positive",
         "score": 0.8,
         "weight": 1.0,
+        "symbols": {"HPG": 1.0},
         "probabilities": {"negative": 0.0, "neutral": 0.2, "positive": 0.8},
     }
     assert encode(result)
@@ -162,6 +169,32 @@ def test_the_decay_by_hand() -> None:
     assert result.results.score == pytest.approx(mean, abs=1e-6)
     assert result.results.confidence == pytest.approx(certainty * (1 - spread) * 1.75 / 2.75, abs=1e-6)
     assert [a["weight"] for a in result.results.details["articles"]] == [1.0, 0.5, 0.25]
+
+
+def test_an_article_counts_as_much_as_it_is_about_the_symbol() -> None:
+    analyzer, _ = started(weights={"a": {"HPG": 0.25, "VIC": 1.0}})
+    analyzer.update(batch(item("a", "good", 0), symbols=("HPG", "VIC")))
+    analyzer.update(batch(item("b", "bad", 0), start=1))
+    (result,) = analyzer.analyze([ask(1, 1)])
+    assert result.results.score == pytest.approx((0.25 * 0.8 - 0.6) / 1.25)
+    assert result.results.details["evidence"] == 1.25
+    assert [(a["news_id"], a["weight"]) for a in result.results.details["articles"]] == [
+        ("b", 1.0),
+        ("a", 0.25),
+    ]
+    assert result.results.details["articles"][1]["symbols"] == {"HPG": 0.25, "VIC": 1.0}
+    passing, central = (analyzer.analyze([ask(0, 0, symbol)])[0].results for symbol in ("HPG", "VIC"))
+    assert passing.score == central.score == pytest.approx(0.8)
+    assert passing.confidence < central.confidence, "a mention in passing says little"
+
+
+def test_few_articles_lower_the_confidence() -> None:
+    analyzer, _ = started()
+    analyzer.update(batch(*(item(f"n{i}", f"good {i}", 0) for i in range(4))))
+    confidences = [r.results.confidence for r in analyzer.analyze([ask(0, 3)])]
+    assert confidences == sorted(confidences)
+    assert confidences[0] == pytest.approx(0.8 / 2)
+    assert confidences[3] == pytest.approx(0.8 * 4 / 5)
 
 
 def test_disagreement_lowers_the_confidence() -> None:
@@ -314,7 +347,7 @@ def test_equal_texts_are_read_once_and_remembered() -> None:
 
 
 @pytest.mark.parametrize(("reads", "text"), [("article", "good\nbody"), ("headline", "good")])
-def test_what_the_model_reads(reads: str, text: str) -> None:
+def test_what_the_model_reads(reads: Reads, text: str) -> None:
     analyzer, model = started(reads=reads)
     analyzer.update(batch(item("a", "<b>good</b>", 0, "<p>body</p>")))
     analyzer.analyze([ask(0, 0)])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,9 @@ from vnpulse.sentiment.settings import SentimentSettings
 WORDS = ["lãi", "lỗ", "tăng", "giảm", "cổ", "tức", "nợ", "xấu", "thị", "trường", "đi", "ngang"]
 
 
-def make_checkpoint(folder: Path, labels: tuple[str, ...] = ("NEG", "NEU", "POS")) -> Path:
+def make_checkpoint(
+    folder: Path, labels: tuple[str, ...] = ("NEG", "NEU", "POS"), positions: int = 24
+) -> Path:
     """Write a random BERT of a few thousand weights and a word tokenizer."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
@@ -33,7 +36,7 @@ def make_checkpoint(folder: Path, labels: tuple[str, ...] = ("NEG", "NEU", "POS"
         num_hidden_layers=1,
         num_attention_heads=2,
         intermediate_size=16,
-        max_position_embeddings=24,
+        max_position_embeddings=positions,
         initializer_range=1.0,
         id2label=dict(enumerate(labels)),
         label2id={label: i for i, label in enumerate(labels)},
@@ -55,16 +58,66 @@ TEXTS = ["lãi tăng", "lỗ", "cổ tức tăng mạnh nợ xấu giảm", "th�
 
 
 def test_a_text_is_read_alike_in_any_batch(checkpoint: Path) -> None:
-    together = load_model(settings(checkpoint, batch_size=4)).classify(TEXTS)
-    alone = [load_model(settings(checkpoint, batch_size=1)).classify([text])[0] for text in TEXTS]
-    for one, other in zip(together, alone, strict=True):
-        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
-        assert sum(one.probabilities) == pytest.approx(1)
+    together = load_model(settings(checkpoint)).classify(TEXTS)
+    single = load_model(settings(checkpoint, batch_tokens=8))
+    alone = [single.classify([text])[0] for text in TEXTS]
+    assert together == alone, "to the last bit"
+    for answer in together:
+        assert sum(answer.probabilities) == pytest.approx(1)
     assert together[0] == together[-1]
     assert len({c.probabilities for c in together}) > 2, (
         "the network answers all alike: the test says nothing"
     )
     assert load_model(settings(checkpoint)).classify([]) == []
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_text_has_the_same_answer_in_any_company(tmp_path: Path, threads: int) -> None:
+    """Of every length, in batches of every size and at every place in them: equal bits."""
+    import torch
+
+    before = torch.get_num_threads()
+    folder = make_checkpoint(tmp_path / "wide", positions=130)
+    chooser = random.Random(3)
+    texts = [" ".join(chooser.choices(WORDS, k=chooser.randint(1, 120))) for _ in range(96)]
+    try:
+        model = load_model(settings(folder, threads=threads))
+        whole = dict(zip(texts, model.classify(texts), strict=True))
+        for size in (1, 2, 3, 5, 8, 13, 31):
+            some = chooser.sample(texts, size)
+            assert model.classify(some) == [whole[text] for text in some]
+        assert len({c.probabilities for c in whole.values()}) > 60, "the network answers all alike"
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_long_article_is_read_in_chunks(checkpoint: Path) -> None:
+    article = "lãi tăng\n" + "lỗ nợ xấu giảm thị trường. " * 8
+    (beginning,) = load_model(settings(checkpoint)).classify([article])
+    (more,) = load_model(settings(checkpoint, chunks=3)).classify([article])
+    assert more != beginning
+    assert sum(more.probabilities) == pytest.approx(1)
+    (short, alike) = (
+        load_model(settings(checkpoint, chunks=n)).classify(["lãi tăng\nthị trường"]) for n in (1, 3)
+    )
+    assert short == alike
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        ({"dtype": "bfloat16"}, "needs a GPU"),
+        ({"compile": True}, "needs a GPU"),
+        ({"device": "cuda"}, "torch finds no GPU"),
+    ],
+)
+def test_what_only_a_gpu_can_do(
+    checkpoint: Path, wanted: dict[str, object], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert says in failure(checkpoint, **wanted)
 
 
 def test_the_version_names_the_weights(checkpoint: Path, tmp_path: Path) -> None:
@@ -164,7 +217,7 @@ def test_the_lexicon_needs_no_torch() -> None:
         "from vnpulse.sentiment.models import load_model\n"
         "from vnpulse.sentiment.settings import SentimentSettings\n"
         "from vnpulse.sentiment import analyzer, symbols\n"
-        "load_model(SentimentSettings())\n"
+        "load_model(SentimentSettings(model='lexicon'))\n"
         "print(sorted({'torch', 'transformers', 'ray', 'kafka', 'pymongo'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,0 +1,1 @@
+"""Makes the sentiment model that ships with vnpulse: ``python -m training.train``."""
