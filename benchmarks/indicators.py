@@ -85,73 +85,78 @@ class PandasTa(NamedTuple):
 class Rivals(NamedTuple):
     """What others have for one of our indicators with its default parameters."""
 
-    talib: Talib
+    talib: tuple[Talib, ...]
     talipp: Talipp | None = None
     pandas_ta: PandasTa | None = None
 
 
-RANGE = (HIGH, LOW, CLOSE)
-RANGE_NAMES = ("high", "low", "close")
+CLOSES, CLOSE_NAMES = (CLOSE,), ("close",)
+RANGE, RANGE_NAMES = (HIGH, LOW, CLOSE), ("high", "low", "close")
+EXTREMES, EXTREME_NAMES = (HIGH, LOW), ("high", "low")
 
-# Without CCI: talipp divides by zero where a price stands still, as real ones do.
+
+def _of_period(taken: str, period: int, names: tuple[str, str, str]) -> Rivals:
+    """Return what has the period as its only parameter; ``names`` in TA-Lib, talipp and pandas-ta."""
+    inputs, input_names = {
+        "close": (CLOSES, CLOSE_NAMES),
+        "range": (RANGE, RANGE_NAMES),
+        "extremes": (EXTREMES, EXTREME_NAMES),
+    }[taken]
+    function, class_name, other = names
+    return Rivals(
+        (Talib(function, inputs, {"timeperiod": period}),),
+        Talipp(class_name, (period,), bars=taken != "close"),
+        PandasTa(other, input_names, {"length": period}),
+    )
+
+
 RIVALS: dict[str, Rivals] = {
-    "sma": Rivals(
-        Talib("SMA", (CLOSE,), {"timeperiod": 20}),
-        Talipp("SMA", (20,)),
-        PandasTa("sma", ("close",), {"length": 20}),
-    ),
-    "ema": Rivals(
-        Talib("EMA", (CLOSE,), {"timeperiod": 12}),
-        Talipp("EMA", (12,)),
-        PandasTa("ema", ("close",), {"length": 12}),
-    ),
+    "sma": _of_period("close", 20, ("SMA", "SMA", "sma")),
+    "ema": _of_period("close", 12, ("EMA", "EMA", "ema")),
+    "wma": _of_period("close", 20, ("WMA", "WMA", "wma")),
     "macd": Rivals(
-        Talib("MACD", (CLOSE,), {"fastperiod": 12, "slowperiod": 26, "signalperiod": 9}),
+        (Talib("MACD", CLOSES, {"fastperiod": 12, "slowperiod": 26, "signalperiod": 9}),),
         Talipp("MACD", (12, 26, 9)),
-        PandasTa("macd", ("close",), {"fast": 12, "slow": 26, "signal": 9}),
+        PandasTa("macd", CLOSE_NAMES, {"fast": 12, "slow": 26, "signal": 9}),
     ),
-    "rsi": Rivals(
-        Talib("RSI", (CLOSE,), {"timeperiod": 14}),
-        Talipp("RSI", (14,)),
-        PandasTa("rsi", ("close",), {"length": 14}),
-    ),
-    "bb": Rivals(
-        Talib("BBANDS", (CLOSE,), {"timeperiod": 20, "nbdevup": 2.0, "nbdevdn": 2.0}),
-        Talipp("BB", (20, 2.0)),
-        PandasTa("bbands", ("close",), {"length": 20, "std": 2.0}),
-    ),
-    "atr": Rivals(
-        Talib("ATR", RANGE, {"timeperiod": 14}),
-        Talipp("ATR", (14,), bars=True),
-        PandasTa("atr", RANGE_NAMES, {"length": 14}),
-    ),
-    "wma": Rivals(
-        Talib("WMA", (CLOSE,), {"timeperiod": 20}),
-        Talipp("WMA", (20,)),
-        PandasTa("wma", ("close",), {"length": 20}),
+    "rsi": _of_period("close", 14, ("RSI", "RSI", "rsi")),
+    "stoch": Rivals(
+        (Talib("STOCH", RANGE, {"fastk_period": 14, "slowk_period": 3, "slowd_period": 3}),),
     ),
     "stochf": Rivals(
-        Talib("STOCHF", RANGE, {"fastk_period": 14, "fastd_period": 3}),
+        (Talib("STOCHF", RANGE, {"fastk_period": 14, "fastd_period": 3}),),
         Talipp("Stoch", (14, 3), bars=True),
         PandasTa("stoch", RANGE_NAMES, {"k": 14, "d": 3, "smooth_k": 1}),
     ),
-    "roc": Rivals(
-        Talib("ROC", (CLOSE,), {"timeperiod": 10}),
-        Talipp("ROC", (10,)),
-        PandasTa("roc", ("close",), {"length": 10}),
+    "stochrsi": Rivals(
+        (Talib("STOCHRSI", CLOSES, {"timeperiod": 14, "fastk_period": 14, "fastd_period": 3}),),
     ),
+    "bb": Rivals(
+        (Talib("BBANDS", CLOSES, {"timeperiod": 20, "nbdevup": 2.0, "nbdevdn": 2.0}),),
+        Talipp("BB", (20, 2.0)),
+        PandasTa("bbands", CLOSE_NAMES, {"length": 20, "std": 2.0}),
+    ),
+    "atr": _of_period("range", 14, ("ATR", "ATR", "atr")),
+    "natr": _of_period("range", 14, ("NATR", "NATR", "natr")),
+    "adx": Rivals(
+        tuple(Talib(name, RANGE, {"timeperiod": 14}) for name in ("ADX", "PLUS_DI", "MINUS_DI")),
+        Talipp("ADX", (14, 14), bars=True),
+        PandasTa("adx", RANGE_NAMES, {"length": 14}),
+    ),
+    # Not in the comparison: talipp divides by zero where a price stands still, as real ones do.
+    "cci": Rivals((Talib("CCI", RANGE, {"timeperiod": 20}),)),
+    "willr": _of_period("range", 14, ("WILLR", "Williams", "willr")),
+    "mfi": Rivals((Talib("MFI", (HIGH, LOW, CLOSE, VOLUME), {"timeperiod": 14}),)),
     "obv": Rivals(
-        Talib("OBV", (CLOSE, VOLUME), {}),
+        (Talib("OBV", (CLOSE, VOLUME), {}),),
         Talipp("OBV", bars=True),
         PandasTa("obv", ("close", "volume"), {}),
     ),
-    "aroon": Rivals(
-        Talib("AROON", (HIGH, LOW), {"timeperiod": 14}),
-        Talipp("Aroon", (14,), bars=True),
-        PandasTa("aroon", ("high", "low"), {"length": 14}),
-    ),
+    "roc": _of_period("close", 10, ("ROC", "ROC", "roc")),
+    "mom": Rivals((Talib("MOM", CLOSES, {"timeperiod": 10}),)),
+    "aroon": _of_period("extremes", 14, ("AROON", "Aroon", "aroon")),
     "sar": Rivals(
-        Talib("SAR", (HIGH, LOW), {"acceleration": 0.02, "maximum": 0.2}),
+        (Talib("SAR", EXTREMES, {"acceleration": 0.02, "maximum": 0.2}),),
         Talipp("ParabolicSAR", (0.02, 0.02, 0.2), bars=True),
         PandasTa("psar", RANGE_NAMES, {"af0": 0.02, "af": 0.02, "max_af": 0.2}),
     ),
@@ -278,7 +283,12 @@ def bulk_s(specs: Sequence[Spec], market: Market, history: int) -> float:
     """Return the CPU seconds of IndicatorSet.compute over the history of every symbol."""
     indicators = IndicatorSet(specs)
     series = [np.ascontiguousarray(bars[:, :history]) for bars in market.bars]
-    return min(cpu_s(lambda: [indicators.compute(bars) for bars in series]) for _ in range(3))
+
+    def work() -> None:
+        for bars in series:
+            indicators.compute(bars)
+
+    return min(cpu_s(work) for _ in range(3))
 
 
 def measure_ours(texts: Sequence[str], market: Market, history: int, rounds: int) -> dict[str, Any]:
@@ -516,9 +526,9 @@ def measure_each(market: Market, history: int, rounds: int) -> dict[str, Any]:
         }
         rivals = RIVALS.get(spec.kind)
         if rivals is not None:
-            row["talib_bulk"] = round(talib_batch_s([rivals.talib], market, history) / rows * 1e9, 1)
+            row["talib_bulk"] = round(talib_batch_s(rivals.talib, market, history) / rows * 1e9, 1)
             row["bulk_times_talib"] = round(row["talib_bulk"] / row["bulk"], 2)
-            streamed = talib_streaming_s([rivals.talib], market, history, rounds) / size / rounds
+            streamed = talib_streaming_s(rivals.talib, market, history, rounds) / size / rounds
             row["talib_streaming"] = round(streamed * 1e9)
         each[str(spec)] = row
     return each
@@ -568,7 +578,9 @@ def main() -> None:
     }
     texts = [str(parse(kind)) for kind in shared]
     results: dict[str, Any] = {"vnpulse": measure_ours(texts, market, history, rounds)}
-    results |= measure_talib([rivals.talib for rivals in shared.values()], market, history, rounds)
+    results |= measure_talib(
+        [function for rivals in shared.values() for function in rivals.talib], market, history, rounds
+    )
     results["talipp"] = measure_talipp(
         [rivals.talipp for rivals in shared.values() if rivals.talipp], market, history, rounds
     )

@@ -103,10 +103,12 @@ def _duration(length_ms: int) -> str:
 
 
 def resampled(table: BarTable, length_ms: int, blocks: Blocks) -> BarTable:
-    """Return bars of ``length_ms``, made of the shorter ones of ``table``, as the live engine makes them.
+    """Return bars of ``length_ms``, made of the shorter ones of ``table``.
 
-    They are counted from where trading begins and anew after each break (``sessions.bucket``);
-    those of a day from midnight. A bar has the place of the first row that belongs to it.
+    As the live engine counts them, from where trading begins and anew after each break
+    (``sessions.bucket``), but no bar is left out: one from outside of trading hours goes into the
+    longer bar that it falls in. Those of a day are counted from midnight. A longer bar has the
+    place of the first row that belongs to it.
     """
     made: list[NDArray[np.float64]] = []
     first_rows: list[NDArray[np.int64]] = []

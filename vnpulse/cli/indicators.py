@@ -23,24 +23,25 @@ def indicators(
         str | None,
         typer.Option(
             help="Interval of the bars that indicators are computed over, 1m, 5m, 15m, 1h or 1d;"
-            " longer ones are made of the file's bars [that of the file]."
+            " longer ones are made of the file's bars.",
+            show_default="that of the file",
         ),
     ] = None,
     chosen: Annotated[
         str | None,
         typer.Option(
             "--indicators",
-            help="KIND:PARAMETER:..., separated by commas, as in rsi:14,macd:12:26:9, or all"
-            " [those that technical analysis uses].",
+            help="KIND:PARAMETER:..., separated by commas, as in rsi:14,macd:12:26:9, or all.",
+            show_default="those of technical analysis",
         ),
     ] = None,
 ) -> None:
     """Compute indicators of bars: columns symbol, time, open, high, low, close, volume.
 
-    Writes each bar and, beside it, a column for each output of the indicators: empty until there
-    are bars enough, and otherwise the very numbers that live analysis computes. A time without a
-    zone is Vietnamese. Longer bars are counted from where trading begins, anew after the noon
-    break.
+    Writes each bar and, beside it, a column for each output of the indicators, empty until there
+    are bars enough. It is the code of live analysis, which however leaves out the minutes of the
+    opening auction; here every bar counts. A time without a zone is Vietnamese. Longer bars are
+    counted from where trading begins, anew after the noon break; those of a day from midnight.
     """
     if interval is not None and interval not in INTERVAL_MS:
         raise UserError(f"--interval was {interval}, allowed: {', '.join(INTERVAL_MS)}")

@@ -6,7 +6,8 @@
 Source: T. Chande and S. Kroll, *The New Technical Trader* (1994); TA-Lib ``ta_STOCHRSI.c`` with a
 simple average. Both outputs begin together. One difference: where the RSI does not move (a flat
 series, or one that only rises) TA-Lib gives 0, or divides one rounding error by another, which may
-be any number from 0 to 100; here a range below FLAT gives %K = 50.
+be any number from 0 to 100; here a range below FLAT gives %K = 50. That of ``rsi``, a neutral 50
+after a long time without a move, shows here too.
 """
 
 from __future__ import annotations
