@@ -33,31 +33,36 @@ DAY_MS = 86_400_000
 OPENING_MS = 1_735_784_100_000
 """2025-01-02 09:15 in Vietnam."""
 MINUTES_A_DAY = 225
+SYMBOLS_A_WRITE = 50
+"""A write of all of them takes the embedded store longer than the store's clients wait."""
 
 
 def batches(symbols: int, bars: int) -> Iterator[BarBatch]:
-    """Yield a batch for each trading day, of all symbols: random walks on a tick."""
+    """Yield a batch for each trading day of SYMBOLS_A_WRITE symbols: random walks on a tick."""
     rng = np.random.default_rng(7)
-    series = [Series(f"S{number:04}", "1m") for number in range(symbols)]
-    for day in range(-(-bars // MINUTES_A_DAY)):
-        minutes = np.arange(min(MINUTES_A_DAY, bars - day * MINUTES_A_DAY))
-        steps = rng.integers(-2, 3, (symbols, len(minutes)))
-        close = np.maximum(25.0 + 0.05 * steps.cumsum(axis=1), 1.0).ravel()
-        first, rows = day * MINUTES_A_DAY * symbols, len(close)
-        yield BarBatch(
-            topic=PRICES,
-            partition=0,
-            start_offset=first,
-            next_offset=first + rows,
-            series=series,
-            codes=np.repeat(np.arange(symbols, dtype=np.int32), len(minutes)),
-            time_ms=np.tile(OPENING_MS + day * DAY_MS + minutes * 60_000, symbols),
-            prices=np.stack((close, close + 0.1, close - 0.1, close), axis=1),
-            volume=100.0 * rng.integers(1, 100, rows),
-            closed=np.ones(rows, np.bool_),
-            offsets=np.arange(first, first + rows),
-            append_ms=np.full(rows, OPENING_MS, np.int64),
-        )
+    first = 0
+    for begin in range(0, symbols, SYMBOLS_A_WRITE):
+        names = [f"S{number:04}" for number in range(begin, min(begin + SYMBOLS_A_WRITE, symbols))]
+        for day in range(-(-bars // MINUTES_A_DAY)):
+            minutes = np.arange(min(MINUTES_A_DAY, bars - day * MINUTES_A_DAY))
+            steps = rng.integers(-2, 3, (len(names), len(minutes)))
+            close = np.maximum(25.0 + 0.05 * steps.cumsum(axis=1), 1.0).ravel()
+            rows = len(close)
+            yield BarBatch(
+                topic=PRICES,
+                partition=0,
+                start_offset=first,
+                next_offset=first + rows,
+                series=[Series(name, "1m") for name in names],
+                codes=np.repeat(np.arange(len(names), dtype=np.int32), len(minutes)),
+                time_ms=np.tile(OPENING_MS + day * DAY_MS + minutes * 60_000, len(names)),
+                prices=np.stack((close, close + 0.1, close - 0.1, close), axis=1),
+                volume=100.0 * rng.integers(1, 100, rows),
+                closed=np.ones(rows, np.bool_),
+                offsets=np.arange(first, first + rows),
+                append_ms=np.full(rows, OPENING_MS, np.int64),
+            )
+            first += rows
 
 
 def measure(symbols: int, bars: int) -> dict[str, object]:
