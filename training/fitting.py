@@ -1,4 +1,4 @@
-"""Fitting a network to soft labels, and asking it. One thread is as repeatable as two are not."""
+"""Fitting a network to soft labels, and asking it."""
 
 from __future__ import annotations
 
@@ -73,6 +73,8 @@ def fit(
 @torch.no_grad()
 def logits_of(network: nn.Module, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> Tensor:
     """Return the logits [len(texts), 3], in float32."""
+    if not texts:
+        return torch.zeros(0, 3)
     network.eval()
     answers = torch.zeros(len(texts), 3)
     for rows, inputs in _batches(texts, tokenizer, None):

@@ -1,8 +1,7 @@
 """The training material: our own headlines, labelled ones of others, and unlabelled titles.
 
 ``headlines.tsv`` holds our own, most with slots in braces ("{co} báo lỗ {big} tỷ đồng") that
-``fill`` replaces anew each time, so that companies, figures and sectors carry no label, and so that
-a good thing that shrinks, a bad thing that shrinks and their like come in every pairing. Titles
+``fill`` replaces anew each time, so that companies, figures and sectors carry no label. Titles
 of others are not in this project: ``annotations.tsv`` has labels for some of them, each under a
 hash of the cleaned title, and gives nothing without the titles themselves.
 """
@@ -91,10 +90,8 @@ def annotated(titles: list[str]) -> list[Headline]:
 
 
 def fill(template: str, slots: dict[str, list[str]], rng: random.Random) -> str:
-    """Return ``template`` with a random value in each slot; values may have slots themselves."""
-    text = template
-    while "{" in text:
-        text = _SLOT.sub(lambda match: rng.choice(slots[match.group(1)]), text)
+    """Return ``template`` with a random value in each slot, the first letter a capital."""
+    text = _SLOT.sub(lambda match: rng.choice(slots[match.group(1)]), template)
     return clean(text[:1].upper() + text[1:])
 
 

@@ -1,7 +1,8 @@
 """``python -m training.train``: make the model that ships with vnpulse, and say how good it is.
 
 Without ``--labelled`` and ``--titles`` it learns from our own headlines alone, which makes a
-weaker model, and says so. A run without folds takes a third of the time of one with them.
+weaker model, and says so. Each fold is a whole run more; ``--no-folds`` leaves them out, and with
+them the temperature and the honest figures.
 """
 
 from __future__ import annotations

@@ -61,6 +61,7 @@ def test_every_vietnamese_syllable_letter_and_digit_can_be_written() -> None:
 GOLDEN = {
     "positive": [
         "Công ty cảng báo lãi quý cao nhất từ khi niêm yết",
+        "Có lãi trở lại sau ba quý thua lỗ",
         "Cổ phiếu thoát diện cảnh báo từ ngày mai",
         "Khối ngoại mua ròng phiên thứ năm liên tiếp",
         "Doanh nghiệp hoàn thành kế hoạch lợi nhuận năm sớm ba tháng",
@@ -96,6 +97,15 @@ def test_it_reads_plain_headlines(shipped: SentimentModel) -> None:
         if answer.label != label
     ]
     assert not wrong
+
+
+@pytest.mark.xfail(strict=True, reason="the model card says so: the word wins over the change")
+@pytest.mark.parametrize(
+    "text", ["Lỗ quý này thu hẹp còn một nửa so với năm trước", "Chủ tịch rút đơn đăng ký bán cổ phiếu"]
+)
+def test_a_bad_thing_that_shrinks_is_good(shipped: SentimentModel, text: str) -> None:
+    (answer,) = shipped.classify([text])
+    assert answer.label == "positive"
 
 
 def test_capitals_and_other_forms_of_a_letter_change_nothing(shipped: SentimentModel) -> None:
