@@ -5,8 +5,9 @@
     RSI[t] = 100 * G[t] / (G[t] + L[t])
 
 Source: J. W. Wilder, *New Concepts in Technical Trading Systems* (1978); TA-Lib ``ta_RSI.c``.
-One difference: where G + L is below 1e-14 (a flat series) TA-Lib gives 0, the deepest "oversold";
-here it is 50, because a price that does not move is neutral.
+One difference: where G + L is below 1e-14 TA-Lib gives 0, the deepest "oversold", to a series that
+never moved, and since 0.8 the last ratio to one that stopped; here both are 50, because a price that
+does not move is neutral.
 """
 
 from __future__ import annotations
