@@ -92,6 +92,8 @@ class ProducerTuning(StrictModel):
     batch_size: Annotated[int, Field(ge=0, le=16_777_216)] = 16_384
     linger_ms: Annotated[int, Field(ge=0, le=60_000)] = 10
     delivery_timeout_ms: Annotated[int, Field(ge=1_000)] = 120_000
+    buffer_memory: Annotated[int, Field(ge=65_536)] = 33_554_432
+    """Most bytes that are queued and not acknowledged; more waits. Kept by us: kafka-python 3 does not."""
 
 
 class KafkaSettings(StrictModel):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from vnpulse.kafka.connection import client_options, translated
+from vnpulse.metrics import NO_METRICS, Metrics
 from vnpulse.settings import KafkaSettings
 from vnpulse.topics import TopicSpec
 
@@ -24,6 +26,34 @@ MAX_BLOCK_MS = 15_000
 Headers = Iterable[tuple[str, bytes]]
 
 
+class _Unflushed:
+    """What was queued since the last flush, by topic."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._records: Counter[str] = Counter()
+        self._since: dict[str, float] = {}
+        self.failures: Counter[str] = Counter()
+
+    def add(self, topic: str, size: int) -> None:
+        """Count one record of ``size`` bytes."""
+        self.bytes += size
+        self._records[topic] += 1
+        if topic not in self._since:
+            self._since[topic] = time.perf_counter()
+
+    def report(self, metrics: Metrics, answered: bool) -> None:
+        """Say how it went; without an answer from the broker, every record counts as failed."""
+        now = time.perf_counter()
+        for topic, records in self._records.items():
+            failed = self.failures[topic] if answered else records
+            if failed:
+                metrics.increment("kafka.producer.error", failed, topic=topic)
+            if records > failed:
+                metrics.increment("kafka.producer.success", records - failed, topic=topic)
+                metrics.timing("kafka.producer.latency", now - self._since[topic], topic=topic)
+
+
 class StockKafkaProducer:
     """Sends keyed bytes to topics, each with the compression that configs/topics.yaml gives it.
 
@@ -32,18 +62,32 @@ class StockKafkaProducer:
     after ``flush`` returned. A raised error leaves the producer usable: send everything since the
     last ``flush`` again.
 
-    kafka-python compresses per producer, so one is kept for each codec, made at first use. The
-    design document's ``buffer_memory`` no longer exists in kafka-python 3: batches in flight are
-    bounded by flushing after every poll.
+    At most ``producer.buffer_memory`` bytes are queued: the ``send`` that reaches it flushes, so a
+    broker that is slow slows its callers down, and such a ``send`` raises what ``flush`` raises.
+    (kafka-python 3 has no such bound of its own any more.)
+
+    kafka-python compresses per producer, so one is kept for each codec, made at first use.
+
+    What the design document measures around each record is measured here once a flush and topic:
+    ``kafka.producer.success`` and ``.error`` count records, ``kafka.producer.latency`` is the time from
+    the first ``send`` to a topic until all of them were acknowledged.
     """
 
-    def __init__(self, settings: KafkaSettings, topics: Mapping[str, TopicSpec], client_id: str) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        topics: Mapping[str, TopicSpec],
+        client_id: str,
+        metrics: Metrics = NO_METRICS,
+    ) -> None:
         self._settings = settings
+        self._metrics = metrics
         self._codecs = {settings.topic(name): spec.compression for name, spec in topics.items()}
         self._client_id = client_id
         self._producers: dict[str, KafkaProducer] = {}
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
+        self._unflushed = _Unflushed()
 
     def _producer(self, topic: str) -> KafkaProducer:
         codec = self._codecs.get(topic, "none")
@@ -85,18 +129,29 @@ class StockKafkaProducer:
         raw_key = key.encode() if isinstance(key, str) else key
         with translated(self._settings, f"produce to {topic}"):
             future = self._producer(topic).send(topic, key=raw_key, value=value, headers=list(headers))
-        future.add_errback(self._failed)
+        unflushed = self._unflushed
+        future.add_errback(self._failed, unflushed, topic)
         if on_append is not None:
             future.add_callback(lambda m: on_append(m.partition, m.offset, m.timestamp))
+        unflushed.add(topic, len(value or b"") + len(raw_key or b""))
+        if unflushed.bytes >= self._settings.producer.buffer_memory:
+            self.flush()
 
-    def _failed(self, error: BaseException, *_: Any) -> None:
+    def _failed(self, unflushed: _Unflushed, topic: str, error: BaseException) -> None:
         self._failure = error
+        unflushed.failures[topic] += 1
 
     def flush(self) -> None:
         """Wait until every queued record is acknowledged. Raises BrokerUnavailable or KafkaRefused."""
+        flushed, self._unflushed = self._unflushed, _Unflushed()
         with translated(self._settings, "flush"):
-            for producer in self._producers.values():
-                producer.flush(timeout=FLUSH_TIMEOUT_S)
+            try:
+                for producer in self._producers.values():
+                    producer.flush(timeout=FLUSH_TIMEOUT_S)
+            except KafkaError:
+                flushed.report(self._metrics, answered=False)
+                raise
+            flushed.report(self._metrics, answered=True)
             failure, self._failure = self._failure, None
             if failure is not None:
                 # An idempotent producer that was refused one record fails for all that follow.

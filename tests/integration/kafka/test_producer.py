@@ -12,6 +12,7 @@ from tests.integration.waiting import eventually
 from vnpulse.errors import VnpulseError
 from vnpulse.kafka.connection import KafkaRefused
 from vnpulse.kafka.partitioning import partition_of
+from vnpulse.kafka.producer import StockKafkaProducer
 from vnpulse.topics import load_topics
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
@@ -105,3 +106,56 @@ def test_flush_raises_even_when_later_records_succeed(trial: Trial) -> None:
     producer.send(topic, "FPT", b"small")
     with pytest.raises(VnpulseError):
         producer.flush()
+
+
+class Notes:
+    """Metrics that are kept."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, str], float] = {}
+        self.timings: list[tuple[str, str]] = []
+
+    def increment(self, name: str, by: float = 1.0, /, **labels: str) -> None:
+        key = (name, labels["topic"])
+        self.counts[key] = self.counts.get(key, 0) + by
+
+    def timing(self, name: str, seconds: float, /, **labels: str) -> None:
+        assert seconds > 0
+        self.timings.append((name, labels["topic"]))
+
+    def gauge(self, name: str, value: float, /, **labels: str) -> None:
+        raise AssertionError(name)
+
+
+def test_success_error_and_latency_are_measured_by_topic(trial: Trial) -> None:
+    alerts = trial.make_topic("alerts")
+    small = trial.make_topic("small", max_message_bytes=2_048)
+    notes = Notes()
+    producer = StockKafkaProducer(trial.settings.kafka, load_topics(), "test", notes)
+    for _ in range(5):
+        producer.send(alerts, "VCB", b"x")
+    producer.flush()
+    producer.send(small, "VCB", random.Random(1).randbytes(20_000))
+    with pytest.raises(KafkaRefused):
+        producer.flush()
+    producer.close()
+    assert notes.counts == {
+        ("kafka.producer.success", alerts): 5,
+        ("kafka.producer.error", small): 1,
+    }
+    assert notes.timings == [("kafka.producer.latency", alerts)]
+
+
+def test_what_is_queued_is_bounded_by_flushing(trial: Trial) -> None:
+    topic = trial.make_topic("alerts")
+    kafka = trial.settings.kafka
+    settings = kafka.model_copy(
+        update={"producer": kafka.producer.model_copy(update={"buffer_memory": 65_536, "linger_ms": 60_000})}
+    )
+    notes = Notes()
+    producer = StockKafkaProducer(settings, load_topics(), "test", notes)
+    for _ in range(70):
+        producer.send(topic, None, bytes(1_000))
+    assert notes.counts == {("kafka.producer.success", topic): 66}, "65,536 bytes are reached by 66 records"
+    producer.close()
+    assert len(trial.records("alerts")) == 70
