@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from actors.whereabouts import whereabouts
 from vnpulse.analysis import AnalysisRequest
 from vnpulse.batches import BarBatch, NewsBatch
 from vnpulse.errors import AnalyzerUnavailable
@@ -43,9 +44,10 @@ class AnalyzerActor(ABC):
     may come from several consumers at once; they take turns. ``health`` never waits for them.
     """
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, version: str = "") -> None:
         self._settings = settings
         self._name = name
+        self._version = version
         self._analyzer: TechnicalAnalyzer | SentimentAnalyzer | None = None
         self._turn = threading.Lock()
         self._warm_up_s = 0.0
@@ -93,11 +95,17 @@ class AnalyzerActor(ABC):
             finally:
                 self._busy_since_s = 0.0
 
+    def stop(self, deadline_s: float) -> bool:
+        """Return at once: state is soft, so there is nothing to finish."""
+        return True
+
     def health(self) -> dict[str, Any]:
         """Return counters and times."""
         analyzer = self._analyzer
         return {
             "pipeline": "analysis",
+            "version": self._version,
+            **whereabouts(),
             "alive": analyzer is not None,
             "error": "",
             "warm_up_s": round(self._warm_up_s, 3),

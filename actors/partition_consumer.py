@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from actors.whereabouts import whereabouts
 from vnpulse.kafka.consumer import AssignedConsumer
 from vnpulse.settings import Settings
 from vnpulse.streaming.loop import Handler, PartitionLoop
@@ -29,6 +30,8 @@ class ConsumerSpec:
     partitions: tuple[int, ...]
     group: str
     make_handler: Callable[[Settings, str], Handler]
+    version: str = ""
+    """What code and settings it is made from; ``health`` says it again."""
 
 
 class PartitionConsumer:
@@ -81,8 +84,11 @@ class PartitionConsumer:
         error = self._fatal or (loop.last_error if loop and loop.failing_since_s else "")
         return {
             "pipeline": self._spec.pipeline,
+            "version": self._spec.version,
+            **whereabouts(),
             "topic": self._spec.topic,
             "group": self._spec.group,
+            "partitions": list(self._spec.partitions),
             "alive": alive,
             "error": error,
             "positions": {str(p): o for p, o in loop.positions.items()} if loop else {},

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
+from ray.util import list_named_actors
+
+NAME_FREE_TIMEOUT_S = 30.0
+NAME_FREE_PERIOD_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -16,7 +21,8 @@ class ActorSpec:
     """An actor that should be running: a plain class, what to make it with, and its place in the order.
 
     ``stage`` orders starting (ascending: what others call comes first) and ``drain_rank`` orders
-    stopping (ascending: who produces stops before who consumes that).
+    stopping (ascending: who produces stops before who consumes that). ``version`` tells apart what
+    is made from other code or settings: the class's ``health`` says it again.
     """
 
     name: str
@@ -24,11 +30,18 @@ class ActorSpec:
     arguments: tuple[Any, ...]
     stage: int
     drain_rank: int
+    version: str = ""
     num_cpus: float = 0.1
     num_gpus: float = 0.0
     max_concurrency: int = 4
+    resources: dict[str, float] = field(default_factory=dict)
+    """Custom Ray resources that the node must have."""
+    node_labels: dict[str, str] = field(default_factory=dict)
+    """Ray label selector: {"ray.io/market-type": "!spot"} keeps an actor off spot nodes."""
+    spread: bool = False
+    """Over as many nodes as there are, rather than packed on few."""
     shared: bool = False
-    """Shared actors may be used, and already have been made, by other drivers."""
+    """Several drivers may use it; the last of them that stops ends it."""
 
 
 class ActorGone(Exception):
@@ -48,6 +61,9 @@ class ActorPort(Protocol):
     def find(self, name: str) -> Any:
         """Return the running actor of this name. Raises ActorGone."""
 
+    def names(self) -> list[str]:
+        """Return the names of all running actors, whoever made them."""
+
     def call(self, handle: Any, method: str, *arguments: Any) -> Any:
         """Call a method; return the pending call at once."""
 
@@ -62,29 +78,48 @@ class ActorPort(Protocol):
 
 
 class RayPort:
-    """The real thing. Actors live in ``namespace`` and die with this driver."""
+    """The real thing. Actors live in ``namespace`` and outlive whoever made them."""
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
 
-    def create(self, spec: ActorSpec) -> ActorHandle:
+    def create(self, spec: ActorSpec, *, max_restarts: int = 0) -> ActorHandle:
         """Start the actor's process. Raises NameTaken."""
         # max_restarts=0: the supervisor replaces what died. Ray's own restart would rerun the
-        # constructor behind its back and leave an actor that nobody has started.
+        # constructor behind its back and leave an actor that nobody has started. The supervisor
+        # itself has nobody above it: Ray restarts it.
         options: dict[str, Any] = {
             "name": spec.name,
             "namespace": self._namespace,
+            "lifetime": "detached",
             "num_cpus": spec.num_cpus,
             "num_gpus": spec.num_gpus,
             "max_concurrency": spec.max_concurrency,
-            "max_restarts": 0,
+            "max_restarts": max_restarts,
             "max_task_retries": 0,
         }
+        if spec.resources:
+            options["resources"] = spec.resources
+        if spec.node_labels:
+            options["label_selector"] = spec.node_labels
+        if spec.spread:
+            options["scheduling_strategy"] = "SPREAD"
         try:
             remote_class: Any = ray.remote(spec.plain_class)
             return remote_class.options(**options).remote(*spec.arguments)
         except ValueError as error:
             raise NameTaken(spec.name) from error
+
+    def create_when_free(self, spec: ActorSpec, *, max_restarts: int) -> ActorHandle:
+        """Start an actor whose name a dead one may still hold for a moment. Raises NameTaken."""
+        give_up_at = time.monotonic() + NAME_FREE_TIMEOUT_S
+        while True:
+            try:
+                return self.create(spec, max_restarts=max_restarts)
+            except NameTaken:
+                if time.monotonic() > give_up_at:
+                    raise
+                time.sleep(NAME_FREE_PERIOD_S)
 
     def find(self, name: str) -> ActorHandle:
         """Return the running actor of this name. Raises ActorGone."""
@@ -92,6 +127,11 @@ class RayPort:
             return ray.get_actor(name, namespace=self._namespace)
         except ValueError as error:
             raise ActorGone(name) from error
+
+    def names(self) -> list[str]:
+        """Return the names of all running actors, whoever made them."""
+        rows: list[dict[str, str]] = list_named_actors(all_namespaces=True)
+        return sorted(row["name"] for row in rows if row["namespace"] == self._namespace)
 
     def call(self, handle: ActorHandle, method: str, *arguments: Any) -> ray.ObjectRef:
         """Call a method; return the pending call at once."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from actors.ray_port import ActorGone, ActorPort, ActorSpec, NameTaken
+from vnpulse.errors import VnpulseError
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,10 @@ RESTART_BACKOFF_CAP_S = 30.0
 STABLE_AFTER_S = 60.0
 """An actor that ran this long is not in a crash loop any more: its next restart is immediate."""
 
+CRASH_LOOP_LIMIT = 10
+"""So many failures without a stable stretch between them, two to three minutes of backing off, and it
+is left as it is for a person to look at. An outage that will pass by itself is not counted."""
+
 STOP_TIMEOUT_S = 30.0
 
 
@@ -38,11 +43,27 @@ class Status(Enum):
 
     STOPPED = "stopped"
     STARTING = "starting"
+    """Its process was made, or found running after the supervisor's own restart, and has not answered yet."""
     RUNNING = "running"
     DEGRADED = "degraded"
     """Answers, but says that its work fails (the store is away, say) or that it is not alive inside."""
+    DRAINING = "draining"
+    """Finishes its batch and commits, to be replaced by another version or to go."""
     FAULTED = "faulted"
-    """Dead or not answering; waiting for its next start."""
+    """Dead or not answering; waiting for its next start, or given up after CRASH_LOOP_LIMIT failures."""
+
+
+_ANSWERING = (Status.RUNNING, Status.DEGRADED)
+
+# What the outstanding call to an actor is for.
+_START, _PROBE, _ATTACH, _DRAIN = "start", "health", "attach", "stop"
+
+_TIMEOUT_S = {
+    _START: START_TIMEOUT_S,
+    _PROBE: PROBE_TIMEOUT_S,
+    _ATTACH: PROBE_TIMEOUT_S,
+    _DRAIN: STOP_TIMEOUT_S + 5,
+}
 
 
 @dataclass
@@ -50,18 +71,23 @@ class _Managed:
     """What the supervisor knows of one actor."""
 
     spec: ActorSpec
+    wanted: bool = True
     status: Status = Status.STOPPED
     handle: Any = None
     pending: Any = None
     pending_since: float = 0.0
-    probing: bool = False
+    purpose: str = _START
     next_probe: float = 0.0
     failed_probes: int = 0
     restarts: int = 0
+    attempts: int = 0
+    """Failures of any kind since it last ran for long; the pause before the next start grows with them."""
     failures: int = 0
+    """Those of them that will not pass by themselves."""
+    gave_up: bool = False
     not_before: float = 0.0
     running_since: float = 0.0
-    owned: bool = True
+    outdated: bool = False
     health: dict[str, Any] | None = None
     error: str = ""
 
@@ -70,8 +96,11 @@ class Supervisor:
     """Reconciles the actors of ``specs`` with what runs. A plain state machine: ``step`` moves it.
 
     It holds no hard state: which actors there are comes from the configuration, what they have
-    done from Kafka and the store. At most one call to each actor is outstanding, and no step waits
-    for one, so an actor that hangs delays nobody else.
+    done from Kafka and the store. A new supervisor therefore takes over what runs, by name: an
+    actor of the version that is wanted is left in peace, one of another version is drained and
+    replaced, one at a time, and one that nobody wants any more is drained before those take its
+    place. At most one call to each actor is outstanding, and no step waits for one, so an actor
+    that hangs delays nobody else.
 
     An actor of a later stage is started when all of the earlier stages run once; after that each
     is replaced by itself.
@@ -84,91 +113,147 @@ class Supervisor:
         self._now = now
         self._actors = [_Managed(spec) for spec in sorted(specs, key=lambda s: s.stage)]
 
-    def claim(self) -> None:
-        """Check that nobody else runs an actor that cannot be shared. Raises NameTaken."""
-        taken = []
-        for actor in self._actors:
-            if not actor.spec.shared:
-                try:
-                    self._port.find(actor.spec.name)
-                except ActorGone:
-                    continue
-                taken.append(actor.spec.name)
-        if taken:
-            raise NameTaken(", ".join(taken))
+    def reconcile(self, specs: Sequence[ActorSpec], strays: Iterable[ActorSpec] = ()) -> None:
+        """Want ``specs`` from now on. What ran for others, and ``strays``, is drained first.
+
+        ``strays`` are actors that some earlier supervisor made; those that are wanted or do not
+        run are passed over.
+        """
+        known = {actor.spec.name: actor for actor in self._actors}
+        wanted = {spec.name for spec in specs}
+        actors: list[_Managed] = []
+        for spec in specs:
+            actor = known.pop(spec.name, None) or _Managed(spec)
+            actor.outdated = actor.outdated or actor.spec.version != spec.version
+            actor.spec, actor.wanted = spec, True
+            actors.append(actor)
+        for spec in strays:
+            if spec.name not in wanted:
+                known.setdefault(spec.name, _Managed(spec))
+        for actor in known.values():
+            actor.wanted = False
+            actors.append(actor)
+        self._actors = sorted(actors, key=lambda a: a.spec.stage)
 
     def step(self) -> None:
         """Move every actor on by what can be done without waiting."""
-        stages = sorted({a.spec.stage for a in self._actors})
+        leaving = [actor for actor in self._actors if not actor.wanted]
+        for actor in leaving:
+            self._guarded(actor, self._step_leaving)
+        self._actors = [a for a in self._actors if a.wanted or a.status is not Status.STOPPED]
+        # New actors may read the partitions of those that leave.
+        held_ranks = {actor.spec.drain_rank for actor in self._actors if not actor.wanted}
+        stages = sorted({a.spec.stage for a in self._actors if a.wanted})
         for stage in stages:
-            of_stage = [a for a in self._actors if a.spec.stage == stage]
+            of_stage = [a for a in self._actors if a.wanted and a.spec.stage == stage]
             for actor in of_stage:
-                try:
-                    self._step_one(actor)
-                except Exception as error:
-                    # Whatever goes wrong with one actor must not stop the others being looked after.
-                    log.exception("supervising %s", actor.spec.name)
-                    self._fault(actor, f"{type(error).__name__}: {error}")
-            if any(actor.running_since == 0 for actor in of_stage):
+                if actor.handle is not None or actor.spec.drain_rank not in held_ranks:
+                    self._guarded(actor, self._step_one)
+            if any(actor.running_since == 0 and not actor.gave_up for actor in of_stage):
                 return
+
+    def _guarded(self, actor: _Managed, move: Callable[[_Managed], None]) -> None:
+        try:
+            move(actor)
+        except Exception as error:
+            # Whatever goes wrong with one actor must not stop the others being looked after.
+            log.exception("supervising %s", actor.spec.name)
+            self._fault(actor, error)
 
     def _step_one(self, actor: _Managed) -> None:
         now = self._now()
+        if actor.gave_up:
+            return
         if actor.status in (Status.STOPPED, Status.FAULTED):
             if now >= actor.not_before:
                 self._start(actor, now)
         elif actor.pending is not None:
             if self._port.is_done(actor.pending):
                 self._take_answer(actor, now)
-            elif now - actor.pending_since > (PROBE_TIMEOUT_S if actor.probing else START_TIMEOUT_S):
+            elif now - actor.pending_since > _TIMEOUT_S[actor.purpose]:
                 self._overdue(actor)
+        elif actor.outdated and all(a.status in _ANSWERING for a in self._actors):
+            # One at a time, and none while another is not back: a version that does not run stops here.
+            self._drain(actor, now)
         elif now >= actor.next_probe:
-            self._call(actor, "health", now, probing=True)
+            self._call(actor, _PROBE, now)
 
-    def _start(self, actor: _Managed, now: float) -> None:
-        if actor.spec.shared:
-            try:
-                actor.handle = self._port.find(actor.spec.name)
-                actor.owned = False
-            except ActorGone:
-                actor.handle = None
+    def _step_leaving(self, actor: _Managed) -> None:
+        """Drain an actor that is not wanted; at its end its status is STOPPED."""
+        now = self._now()
+        if actor.status is Status.DRAINING:
+            if self._port.is_done(actor.pending) or now - actor.pending_since > _TIMEOUT_S[_DRAIN]:
+                self._end(actor)
+            return
         if actor.handle is None:
             try:
-                actor.handle = self._port.create(actor.spec)
-                actor.owned = True
-            except NameTaken:
-                # Another driver was faster, or the dead one's name is not free yet: look again soon.
-                actor.not_before = now + RESTART_BACKOFF_S
+                actor.handle = self._port.find(actor.spec.name)
+            except ActorGone:
+                actor.status = Status.STOPPED
                 return
-        actor.status = Status.STARTING
-        self._call(actor, "start", now, probing=False)
+        self._drain(actor, now)
 
-    def _call(self, actor: _Managed, method: str, now: float, *, probing: bool) -> None:
-        actor.pending = self._port.call(actor.handle, method)
-        actor.pending_since = now
-        actor.probing = probing
+    def _drain(self, actor: _Managed, now: float) -> None:
+        log.info("%s finishes its work, to be %s", actor.spec.name, "replaced" if actor.wanted else "gone")
+        actor.status = Status.DRAINING
+        self._call(actor, _DRAIN, now, STOP_TIMEOUT_S)
+
+    def _end(self, actor: _Managed) -> None:
+        """Kill what was drained, or did not come to an end."""
+        self._kill(actor)
+        actor.status, actor.handle, actor.pending, actor.outdated = Status.STOPPED, None, None, False
+
+    def _start(self, actor: _Managed, now: float) -> None:
+        actor.status = Status.STARTING
+        actor.failed_probes = 0
+        try:
+            actor.handle = self._port.find(actor.spec.name)
+        except ActorGone:
+            try:
+                actor.handle = self._port.create(actor.spec)
+            except NameTaken:
+                # Somebody was faster, or the dead one's name is not free yet: look again soon.
+                actor.status, actor.not_before = Status.STOPPED, now + RESTART_BACKOFF_S
+                return
+            actor.outdated = False
+            self._call(actor, _START, now)
+            return
+        self._call(actor, _ATTACH, now)
+
+    def _call(self, actor: _Managed, purpose: str, now: float, *arguments: Any) -> None:
+        method = _PROBE if purpose == _ATTACH else purpose
+        actor.purpose, actor.pending_since = purpose, now
+        actor.pending = self._port.call(actor.handle, method, *arguments)
 
     def _take_answer(self, actor: _Managed, now: float) -> None:
         pending, actor.pending = actor.pending, None
+        if actor.purpose == _DRAIN:
+            self._end(actor)
+            return
         try:
             answer = self._port.answer(pending, timeout_s=0)
-        except ActorGone as error:
-            self._fault(actor, f"died: {error}")
-            return
         except Exception as error:
-            self._fault(
-                actor, f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[-1]}"
-            )
+            if actor.purpose == _ATTACH and isinstance(error, ActorGone):
+                # It was dead; its name had outlived it.
+                actor.status, actor.handle = Status.STOPPED, None
+                actor.not_before = now + RESTART_BACKOFF_S
+            else:
+                self._fault(actor, error)
             return
         period = PROBE_PERIOD_S * random.uniform(1 - PROBE_JITTER, 1 + PROBE_JITTER)
         actor.next_probe = now + period
         actor.failed_probes = 0
-        if not actor.probing:
-            log.info("%s runs", actor.spec.name)
-            actor.status = Status.RUNNING
-            actor.running_since = now
+        if actor.purpose == _START:
+            self._runs(actor, now)
             actor.next_probe = now
             return
+        if actor.purpose == _ATTACH:
+            if not answer["alive"]:
+                # Made, and never started or ended since; calling start is harmless either way.
+                self._call(actor, _START, now)
+                return
+            actor.outdated = not actor.spec.shared and answer.get("version", "") != actor.spec.version
+            self._runs(actor, now)
         actor.health = answer
         if not answer["alive"]:
             self._fault(actor, answer["error"] or "its work has ended")
@@ -176,24 +261,45 @@ class Supervisor:
         actor.error = answer["error"]
         actor.status = Status.DEGRADED if actor.error else Status.RUNNING
         if now - actor.running_since > STABLE_AFTER_S:
-            actor.failures = 0
+            actor.attempts = actor.failures = 0
+
+    def _runs(self, actor: _Managed, now: float) -> None:
+        log.info("%s runs", actor.spec.name)
+        actor.status = Status.RUNNING
+        actor.running_since = now
 
     def _overdue(self, actor: _Managed) -> None:
         actor.pending = None
         actor.failed_probes += 1
-        if not actor.probing or actor.failed_probes >= PROBES_FAILED_LIMIT:
-            self._fault(actor, f"gave no answer to {'health' if actor.probing else 'start'}")
+        if actor.purpose == _DRAIN:
+            self._end(actor)
+        elif actor.purpose == _START or actor.failed_probes >= PROBES_FAILED_LIMIT:
+            self._fault(actor, f"gave no answer to {actor.purpose}")
+        elif actor.purpose == _ATTACH:
+            self._call(actor, _ATTACH, self._now())
 
-    def _fault(self, actor: _Managed, error: str) -> None:
-        log.warning("%s: %s; it will be replaced", actor.spec.name, error)
+    def _fault(self, actor: _Managed, error: Exception | str) -> None:
         if actor.handle is not None:
             self._kill(actor)
-        delay = RESTART_BACKOFF_S * (2.0 ** min(actor.failures, 16) - 1)
+        delay = RESTART_BACKOFF_S * (2.0 ** min(actor.attempts, 16) - 1)
         actor.not_before = self._now() + min(delay, RESTART_BACKOFF_CAP_S)
-        actor.failures += 1
+        actor.attempts += 1
         actor.restarts += 1
+        if not (isinstance(error, VnpulseError) and error.retriable):
+            actor.failures += 1
+        actor.gave_up = actor.failures >= CRASH_LOOP_LIMIT
         actor.status, actor.handle, actor.pending = Status.FAULTED, None, None
-        actor.failed_probes, actor.error = 0, error
+        actor.failed_probes, actor.error = 0, _one_line(error)
+        if actor.gave_up:
+            log.error(
+                "%s: %s; it failed %d times in a row and is left alone: see to it, then vnpulse restart %s",
+                actor.spec.name,
+                actor.error,
+                actor.failures,
+                actor.spec.name,
+            )
+        else:
+            log.warning("%s: %s; it will be replaced", actor.spec.name, actor.error)
 
     def _kill(self, actor: _Managed) -> None:
         try:
@@ -201,9 +307,20 @@ class Supervisor:
         except Exception:
             log.exception("killing %s", actor.spec.name)
 
+    def restart(self, name: str) -> None:
+        """Start anew an actor that was given up; one that runs is drained and replaced."""
+        for actor in self._actors:
+            if actor.spec.name == name:
+                actor.gave_up, actor.attempts, actor.failures, actor.not_before = False, 0, 0, 0.0
+                actor.outdated = actor.handle is not None
+
+    def names(self) -> list[str]:
+        """Return the names of the actors that are wanted."""
+        return [actor.spec.name for actor in self._actors if actor.wanted]
+
     def all_running(self) -> bool:
-        """Say whether every actor runs and nothing it does fails."""
-        return all(actor.status is Status.RUNNING for actor in self._actors)
+        """Say whether every actor runs, of the version that is wanted, and nothing it does fails."""
+        return all(a.status is Status.RUNNING and a.wanted and not a.outdated for a in self._actors)
 
     def status(self) -> list[dict[str, Any]]:
         """Return one row an actor: name, status, restarts, error, and its last health answer."""
@@ -212,32 +329,33 @@ class Supervisor:
                 **(actor.health or {}),
                 "name": actor.spec.name,
                 "status": actor.status.value,
+                "gave_up": actor.gave_up,
                 "restarts": actor.restarts,
                 "error": actor.error,
             }
             for actor in self._actors
         ]
 
-    def stop(self, deadline_s: float = STOP_TIMEOUT_S) -> list[str]:
+    def stop(self, deadline_s: float = STOP_TIMEOUT_S, *, spare_shared: bool = False) -> list[str]:
         """Stop everything in order of ``drain_rank``; return the names that had to be killed in their work.
 
         Consumers finish the batch in hand and commit. Those of one rank stop at the same time.
-        Actors that another driver made are left to it.
+        ``spare_shared`` leaves actors that others use to them.
         """
         unfinished: list[str] = []
         for rank in sorted({a.spec.drain_rank for a in self._actors}):
             of_rank = [
-                a for a in self._actors if a.spec.drain_rank == rank and a.handle is not None and a.owned
+                a
+                for a in self._actors
+                if a.spec.drain_rank == rank and a.handle is not None and not (spare_shared and a.spec.shared)
             ]
-            # An analyzer has nothing to finish: its state is soft.
             stopping = []
             for actor in of_rank:
-                if hasattr(actor.spec.plain_class, "stop"):
-                    try:
-                        stopping.append((actor, self._port.call(actor.handle, "stop", deadline_s)))
-                    except Exception as error:
-                        log.warning("%s did not stop: %s", actor.spec.name, error)
-                        unfinished.append(actor.spec.name)
+                try:
+                    stopping.append((actor, self._port.call(actor.handle, "stop", deadline_s)))
+                except Exception as error:
+                    log.warning("%s did not stop: %s", actor.spec.name, error)
+                    unfinished.append(actor.spec.name)
             for actor, pending in stopping:
                 try:
                     if not self._port.answer(pending, deadline_s + 5):
@@ -246,6 +364,13 @@ class Supervisor:
                     log.warning("%s did not stop: %s", actor.spec.name, error)
                     unfinished.append(actor.spec.name)
             for actor in of_rank:
-                self._kill(actor)
-                actor.status, actor.handle, actor.pending = Status.STOPPED, None, None
+                self._end(actor)
         return unfinished
+
+
+def _one_line(error: Exception | str) -> str:
+    if isinstance(error, str):
+        return error
+    if isinstance(error, ActorGone):
+        return f"died: {error}"
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[-1]}"

@@ -42,7 +42,7 @@ def actors(cluster: Cluster) -> list[ActorSpec]:
     placement = cluster.settings.placement.analysis
     handler = partial(make_handler, cluster.raw_partitions)
     return [
-        *analyzer_actors(cluster.settings),
+        *analyzer_actors(cluster),
         *consumer_actors(cluster, "analysis", TRIGGERS, placement, handler),
     ]
 

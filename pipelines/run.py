@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from pipelines.runtime import PIPELINES, main
+from pipelines.plan import PIPELINES
+from pipelines.runtime import main
 
 if __name__ == "__main__":
     main(*PIPELINES)

@@ -1,24 +1,26 @@
-"""The driver: connects to Ray, keeps the actors of its pipelines running, and stops them in order."""
+"""The driver: connects to Ray, hands the pipelines to their supervisor, follows it, and stops it in order."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import logging
 import os
 import signal
 import socket
 import sys
 import threading
-import time
+import uuid
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import ray
 
-from actors.ray_port import ActorSpec, NameTaken, RayPort
-from actors.supervisor import Supervisor
-from pipelines.wiring import fit_to_gpus, look_at
+from actors.ray_port import ActorGone, ActorSpec, RayPort
+from actors.supervisor_actor import SupervisorActor
+from pipelines.logs import configure_logging
+from pipelines.plan import PipelinePlanner, overlapping, supervisor_name
+from pipelines.versions import version
+from pipelines.wiring import look_at
 from vnpulse.deployment import resolve
 from vnpulse.embedded.ray_head import ray_environment
 from vnpulse.errors import UserError, VnpulseError
@@ -26,19 +28,17 @@ from vnpulse.settings import DEFAULT_CONFIG, Settings, load_settings
 from vnpulse.store.alerts import AlertStore
 from vnpulse.store.bars import BarStore
 from vnpulse.store.connection import connect
+from vnpulse.store.control import ControlStore
 from vnpulse.store.news import NewsStore
-from vnpulse.store.status import StatusStore
 
 log = logging.getLogger("vnpulse.pipelines")
-
-PIPELINES = ("storage", "analysis", "aggregation", "notification")
 
 LOOPBACK_VARIABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 RAY_CONNECT_TIMEOUT_S = 10.0
-
-STEP_PERIOD_S = 0.1
-STATUS_PERIOD_S = 1.0
+FOLLOW_PERIOD_S = 0.2
+ANSWER_TIMEOUT_S = 30.0
+"""For a supervisor that Ray restarts: its process, and the imports in it."""
 
 EXIT_FAILURE, EXIT_USAGE = 1, 2
 
@@ -47,9 +47,9 @@ def main(*pipelines: str) -> NoReturn:
     """Run ``pipelines`` until SIGTERM or SIGINT; exit 0 after a clean stop, 2 for a user's mistake."""
     parser = argparse.ArgumentParser(description=f"Run the pipelines: {', '.join(pipelines)}")
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="settings file (%(default)s)")
+    parser.add_argument("--log-format", choices=("text", "json"), default="text", help="(%(default)s)")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("kafka").setLevel(logging.WARNING)
+    configure_logging(arguments.log_format)
     try:
         settings = resolve(load_settings(arguments.config))
         _keep_to_loopback(settings)
@@ -64,60 +64,136 @@ def main(*pipelines: str) -> NoReturn:
 
 
 def run(pipelines: tuple[str, ...], settings: Settings) -> int:
-    """Run ``pipelines`` until told to stop; return the exit code. ``settings`` are resolved."""
+    """Run ``pipelines`` until told to stop; return the exit code. ``settings`` are resolved.
+
+    The supervisor and its actors outlive this process: killed, it leaves them running, and the next
+    one takes them over. Told to stop (SIGTERM, also from `ray job stop`, or Ctrl-C), it has them
+    finish what is in hand and end.
+    """
     cluster = look_at(settings)
     database = connect(settings.store)
     for store in (BarStore(database), NewsStore(database), AlertStore(database)):
         store.ensure_indexes()
-    statuses = StatusStore(database)
-
     stopping = threading.Event()
     connect_to_ray(settings)
-    # After ray.init, which sets handlers of its own. A SIGTERM (also from `ray job stop`) and
-    # Ctrl-C both mean: finish what is in hand, commit, leave.
+    # After ray.init, which sets handlers of its own.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-
-    # `python -m pipelines.storage` is __main__ here; the actors need the importable module.
-    specs: dict[str, ActorSpec] = {}
-    for name in pipelines:
-        module = importlib.import_module(f"pipelines.{name}")
-        specs |= {spec.name: spec for spec in module.actors(cluster)}
-    fitted = fit_to_gpus(specs.values(), _gpus())
-    supervisor = Supervisor(RayPort(settings.ray.namespace), fitted)
+    driver = _Driver(pipelines, settings, version(settings, cluster.partitions), ControlStore(database))
+    driver.take_over()
     try:
-        supervisor.claim()
-    except NameTaken as error:
-        raise UserError(
-            f"already running in Ray namespace {settings.ray.namespace}: {error}; stop that driver first"
-        ) from None
-    announced = False
-    ticks = round(STATUS_PERIOD_S / STEP_PERIOD_S)
-    tick = 0
-    try:
-        while not stopping.wait(STEP_PERIOD_S):
-            supervisor.step()
-            if tick % ticks == 0:
-                _report(statuses, supervisor)
-            tick += 1
-            if not announced and supervisor.all_running():
-                announced = True
-                log.info("running: %s", ", ".join(specs))
+        return driver.follow(stopping)
     finally:
-        log.info("stopping")
-        unfinished = supervisor.stop()
+        ray.shutdown()
+
+
+class _Driver:
+    """One submission: has the supervisor that it wants, and says in its log what that one does."""
+
+    def __init__(
+        self, pipelines: tuple[str, ...], settings: Settings, wanted: str, control: ControlStore
+    ) -> None:
+        self._pipelines = pipelines
+        self._settings = settings
+        self._version = wanted
+        self._control = control
+        self._name = supervisor_name(pipelines)
+        self._owner = uuid.uuid4().hex
+        self._former_owner = ""
+        self._port = RayPort(settings.ray.namespace)
+        self._seen = 0
+
+    def take_over(self) -> None:
+        """See to it that a supervisor of this version runs.
+
+        One of another version leaves its actors to the new one, which replaces them one by one.
+        Raises UserError if another driver runs some of the pipelines.
+        """
+        others = overlapping(self._pipelines, self._port.names())
+        if others:
+            raise UserError(
+                f"already running in Ray namespace {self._settings.ray.namespace}: {', '.join(others)};"
+                " stop that driver first (vnpulse stop)"
+            )
+        self._former_owner = self._control.run(self._name, self._owner)
+        try:
+            if self._ask("version") == self._version:
+                log.info("%s runs this version already; following it", self._name)
+                self._seen = max((e.number for e in self._ask("progress", 0)["events"]), default=0)
+                return
+            log.info("%s of another version hands over", self._name)
+            self._ask("retire")
+            self._port.kill(self._port.find(self._name))
+        except ActorGone:
+            pass
+        self._create()
+
+    def _create(self) -> None:
+        arguments = (self._name, self._version, self._settings, PipelinePlanner(self._pipelines))
+        placement = self._settings.placement.supervisor
+        spec = ActorSpec(
+            self._name,
+            SupervisorActor,
+            arguments,
+            stage=0,
+            drain_rank=0,
+            num_cpus=placement.num_cpus,
+            resources=placement.resources,
+            node_labels=placement.node_labels,
+        )
+        self._port.create_when_free(spec, max_restarts=-1)
+
+    def _ask(self, method: str, *arguments: Any) -> Any:
+        """Call the supervisor. Raises ActorGone when there is none."""
+        handle = self._port.find(self._name)
+        return self._port.answer(self._port.call(handle, method, *arguments), ANSWER_TIMEOUT_S)
+
+    def follow(self, stopping: threading.Event) -> int:
+        """Say what happens until everything has stopped; return the exit code."""
+        announced = asked = silent = False
+        while True:
+            if stopping.wait(FOLLOW_PERIOD_S) and not asked:
+                asked = True
+                log.info("stopping")
+                self._ask_to_stop()
+            if asked:
+                stopping.clear()
+            try:
+                progress = self._ask("progress", self._seen)
+                silent = False
+            except (ActorGone, TimeoutError) as error:
+                if asked and isinstance(error, ActorGone):
+                    log.warning("the supervisor died while stopping; vnpulse status shows what is left")
+                    return EXIT_FAILURE
+                if not silent:
+                    log.warning("%s does not answer; Ray restarts it", self._name)
+                silent, self._seen = True, 0
+                continue
+            for event in progress["events"]:
+                log.log(event.level, event.text)
+                self._seen = event.number
+            # For a moment the supervisor may not have heard of us.
+            if progress["owner"] not in (self._owner, self._former_owner, ""):
+                log.info("another driver has taken over")
+                return 0
+            if progress["all_running"] and not announced:
+                announced = True
+                log.info("running: %s", ", ".join(progress["actors"]))
+            if progress["finished"]:
+                return self._end(progress["unfinished"])
+
+    def _ask_to_stop(self) -> None:
+        try:
+            self._ask("stop")
+        except (ActorGone, TimeoutError) as error:
+            log.warning("%s does not answer: %s", self._name, error)
+
+    def _end(self, unfinished: list[str]) -> int:
         if unfinished:
             log.warning("did not finish in time, its last batch will come again: %s", ", ".join(unfinished))
-        _forget(statuses, list(specs))
-        ray.shutdown()
-    log.info("stopped")
-    return 0
-
-
-def _gpus() -> float:
-    """Return how many GPUs the cluster has."""
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return resources.get("GPU", 0.0)
+        self._port.kill(self._port.find(self._name))
+        log.info("stopped")
+        return 0
 
 
 def _keep_to_loopback(settings: Settings) -> None:
@@ -154,19 +230,3 @@ def connect_to_ray(settings: Settings) -> None:
         raise UserError(
             f"ray.address: no Ray cluster answers at {address}: {str(error).splitlines()[0]}"
         ) from None
-
-
-def _report(statuses: StatusStore, supervisor: Supervisor) -> None:
-    now_s = time.time()
-    try:
-        statuses.write({**row, "updated_s": now_s} for row in supervisor.status())
-    except VnpulseError as error:
-        # Status is for people; its loss must not stop the supervising.
-        log.warning("%s", error)
-
-
-def _forget(statuses: StatusStore, names: list[str]) -> None:
-    try:
-        statuses.forget(names)
-    except VnpulseError as error:
-        log.warning("%s", error)

@@ -61,7 +61,7 @@ def actors(cluster: Cluster) -> list[ActorSpec]:
     placement = cluster.settings.placement
     prices = partial(make_price_handler, cluster.raw_partitions)
     return [
-        *analyzer_actors(cluster.settings),
+        *analyzer_actors(cluster),
         *consumer_actors(cluster, "storage", PRICES, placement.prices, prices),
         *consumer_actors(cluster, "storage", NEWS, placement.news, make_news_handler),
     ]

@@ -11,6 +11,7 @@ from actors.analyzer_pool import SentimentPool, TechnicalPool, shard_name
 from actors.analyzers import SentimentActor, TechnicalActor
 from actors.partition_consumer import ConsumerSpec, PartitionConsumer
 from actors.ray_port import ActorSpec
+from pipelines.versions import version
 from vnpulse.errors import UserError
 from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.connection import require_codecs
@@ -23,6 +24,7 @@ from vnpulse.topics import CONSUMED, PRICES, TopicSpec, dead_letter_topic, load_
 log = logging.getLogger("vnpulse.pipelines")
 
 ANALYZER_STAGE, CONSUMER_STAGE = 0, 1
+ANALYZER_KINDS = ("technical", "sentiment")
 
 DRAIN_ORDER = ("storage", "analysis", "aggregation", "notification", "analyzer")
 """Who produces stops before who consumes that, so a stop leaves as little in between as it can."""
@@ -39,6 +41,11 @@ class Cluster:
     def raw_partitions(self) -> int:
         """Partitions of stock_prices_raw."""
         return self.partitions[PRICES]
+
+    @cached_property
+    def version(self) -> str:
+        """What actors of this cluster are made from."""
+        return version(self.settings, self.partitions)
 
 
 def look_at(settings: Settings) -> Cluster:
@@ -91,6 +98,7 @@ def consumer_actors(
             partitions=tuple(range(first, last + 1)),
             group=settings.kafka.group(CONSUMED[topic]),
             make_handler=make_handler,
+            version=cluster.version,
         )
         specs.append(
             ActorSpec(
@@ -99,24 +107,31 @@ def consumer_actors(
                 arguments=(spec, settings),
                 stage=CONSUMER_STAGE,
                 drain_rank=DRAIN_ORDER.index(pipeline),
+                version=cluster.version,
                 num_cpus=placement.num_cpus,
+                resources=placement.resources,
+                node_labels=placement.node_labels,
+                spread=placement.spread,
             )
         )
     return specs
 
 
 def _analyzer_actors(
-    settings: Settings, kind: str, plain: type, placement: AnalyzerPlacement
+    cluster: Cluster, kind: str, plain: type, placement: AnalyzerPlacement
 ) -> list[ActorSpec]:
     return [
         ActorSpec(
             name=shard_name(kind, shard),
             plain_class=plain,
-            arguments=(settings, shard_name(kind, shard)),
+            arguments=(cluster.settings, shard_name(kind, shard), cluster.version),
             stage=ANALYZER_STAGE,
             drain_rank=DRAIN_ORDER.index("analyzer"),
+            version=cluster.version,
             num_cpus=placement.num_cpus,
             num_gpus=placement.num_gpus,
+            resources=placement.resources,
+            node_labels=placement.node_labels,
             shared=True,
         )
         for shard in range(placement.shards)
@@ -138,12 +153,12 @@ def fit_to_gpus(specs: Iterable[ActorSpec], gpus: float) -> list[ActorSpec]:
     return fitted
 
 
-def analyzer_actors(settings: Settings) -> list[ActorSpec]:
+def analyzer_actors(cluster: Cluster) -> list[ActorSpec]:
     """Return the analyzers. Storage feeds them and analysis asks them, so either pipeline makes them."""
-    placement = settings.placement
+    placement = cluster.settings.placement
     return [
-        *_analyzer_actors(settings, "technical", TechnicalActor, placement.technical),
-        *_analyzer_actors(settings, "sentiment", SentimentActor, placement.sentiment),
+        *_analyzer_actors(cluster, "technical", TechnicalActor, placement.technical),
+        *_analyzer_actors(cluster, "sentiment", SentimentActor, placement.sentiment),
     ]
 
 

@@ -71,7 +71,7 @@ class Deployment:
         self._say("pipelines: starting")
         began = time.monotonic()
         statuses = StatusStore(connect(self.settings.store))
-        statuses.forget(row["name"] for row in statuses.read())
+        statuses.clear()
         log_path = self._state_dir / "logs" / "pipelines.log"
         self._driver = ManagedProcess(
             "pipelines",

@@ -130,24 +130,41 @@ class RaySettings(StrictModel):
     namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,60}$")] = "vnpulse"
 
 
-class ConsumerPlacement(StrictModel):
+class NodePlacement(StrictModel):
+    """What an actor asks of the node that it runs on, in Ray's terms."""
+
+    num_cpus: Annotated[float, Field(ge=0, le=1_024)] = 0.1
+    resources: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """Custom resources that the node must have, such as {"nvme": 1}."""
+    node_labels: dict[str, str] = Field(default_factory=dict)
+    """Labels that the node must have, such as {"ray.io/market-type": "!spot"}; see Ray's label selectors."""
+
+
+class SupervisorPlacement(NodePlacement):
+    """The supervisor's: a node that does not go away by itself."""
+
+    num_cpus: Annotated[float, Field(ge=0, le=1_024)] = 0.0
+
+
+class ConsumerPlacement(NodePlacement):
     """How one topic's partitions are spread over actors, and what each asks of its node."""
 
     hosts: Annotated[int, Field(ge=1, le=10_000)] = 1
-    num_cpus: Annotated[float, Field(ge=0, le=1_024)] = 0.1
+    spread: bool = True
+    """Over as many nodes as there are, so that the loss of one takes few partitions along."""
 
 
-class AnalyzerPlacement(StrictModel):
+class AnalyzerPlacement(NodePlacement):
     """How many shards an analyzer has, and what each asks of its node."""
 
     shards: Annotated[int, Field(ge=1, le=10_000)] = 1
-    num_cpus: Annotated[float, Field(ge=0, le=1_024)] = 0.1
     num_gpus: Annotated[float, Field(ge=0, le=64)] = 0
 
 
 class PlacementSettings(StrictModel):
     """One entry for each kind of actor."""
 
+    supervisor: SupervisorPlacement = SupervisorPlacement()
     prices: ConsumerPlacement = ConsumerPlacement()
     news: ConsumerPlacement = ConsumerPlacement()
     analysis: ConsumerPlacement = ConsumerPlacement()
@@ -155,6 +172,15 @@ class PlacementSettings(StrictModel):
     notification: ConsumerPlacement = ConsumerPlacement()
     technical: AnalyzerPlacement = AnalyzerPlacement()
     sentiment: AnalyzerPlacement = AnalyzerPlacement()
+
+    def scaled(self, counts: Mapping[str, int]) -> PlacementSettings:
+        """Return a copy with other numbers of hosts or shards, by the name of the placement."""
+        changed = {}
+        for name, count in counts.items():
+            placement = getattr(self, name)
+            field = "hosts" if isinstance(placement, ConsumerPlacement) else "shards"
+            changed[name] = placement.model_copy(update={field: count})
+        return self.model_copy(update=changed)
 
 
 class ConsoleChannel(StrictModel):
@@ -185,6 +211,10 @@ class Settings(StrictModel):
     sentiment: SentimentSettings = SentimentSettings()
     aggregation: AggregationSettings = AggregationSettings()
     channels: tuple[Channel, ...] = (ConsoleChannel(kind="console"),)
+
+    def scaled(self, counts: Mapping[str, int]) -> Settings:
+        """Return a copy whose placements have other numbers of hosts or shards."""
+        return self.model_copy(update={"placement": self.placement.scaled(counts)})
 
     @model_validator(mode="after")
     def _has_addresses(self) -> Self:

@@ -77,13 +77,13 @@ class TopicReader:
 class Driver:
     """``python -m pipelines.NAME`` as a child that cannot outlive the test."""
 
-    def __init__(self, trial: Trial, module: str) -> None:
+    def __init__(self, trial: Trial, module: str, number: int) -> None:
         self._trial = trial
         self.module = module
         self.process = ManagedProcess(
             module,
             [sys.executable, "-m", f"pipelines.{module}", "--config", str(trial.config)],
-            trial.folder / f"{module}.log",
+            trial.folder / f"{module}-{number}.log",
             env={**ray_environment(), "PYTHONUNBUFFERED": "1"},
             cwd=ROOT,
             grace_s=DRAIN_TIMEOUT_S,
@@ -128,7 +128,7 @@ class Trial:
         self.alert_file = folder / "alerts.jsonl"
         self.write_config()
         self._closing: list[Callable[[], None]] = []
-        self._drivers: list[Driver] = []
+        self.drivers: list[Driver] = []
         self._readers: dict[str, TopicReader] = {}
         self._producer: StockKafkaProducer | None = None
         self._database: Database[Document] | None = None
@@ -155,8 +155,10 @@ class Trial:
 
     def close(self) -> None:
         """Stop what runs, then let go of the broker and the store."""
-        for driver in self._drivers:
+        for driver in self.drivers:
             driver.process.stop(DRAIN_TIMEOUT_S)
+        if self.drivers and StatusStore(self.database()).read():
+            self.vnpulse("stop")  # what drivers that were killed have left running
         for reader in self._readers.values():
             reader.close()
         if self._producer is not None:
@@ -257,8 +259,8 @@ class Trial:
 
     def driver(self, module: str) -> Driver:
         """Return a driver that is not started yet and will be stopped with the test."""
-        driver = Driver(self, module)
-        self._drivers.append(driver)
+        driver = Driver(self, module, len(self.drivers))
+        self.drivers.append(driver)
         return driver
 
     def run_pipelines(self, *modules: str) -> list[Driver]:

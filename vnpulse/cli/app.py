@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 from vnpulse import __version__
-from vnpulse.cli import alerts, dead_letters, demo, health, indicators, publish, sentiment, stack, topics
+from vnpulse.cli import (
+    alerts,
+    dead_letters,
+    demo,
+    health,
+    indicators,
+    publish,
+    sentiment,
+    stack,
+    status,
+    topics,
+)
 
 app = typer.Typer(
     name="vnpulse",
@@ -37,6 +48,10 @@ def _options(
 app.command("demo")(demo.demo)
 app.command("up")(stack.up)
 app.command("down")(stack.down)
+app.command("status")(status.status)
+app.command("stop")(status.stop)
+app.command("scale")(status.scale)
+app.command("restart")(status.restart)
 app.command("health")(health.health)
 app.command("lag")(health.lag)
 app.add_typer(topics.app, name="topics")

@@ -52,7 +52,7 @@ CALLS: dict[str, Callable[[Database[Document]], object]] = {
     "recent news": lambda db: list(NewsStore(db).recent_news(0)),
     "alert": lambda db: AlertStore(db).get("a"),
     "snapshot": lambda db: AlertStore(db).save_snapshot("t", 0, 1, {}),
-    "status": lambda db: StatusStore(db).write([{"name": "a"}]),
+    "status": lambda db: StatusStore(db).replace([{"name": "a"}], "s"),
     "ping": lambda db: StatusStore(db).ping(),
 }
 

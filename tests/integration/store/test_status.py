@@ -6,23 +6,27 @@ from vnpulse.store.status import StatusStore
 
 
 def test_each_actor_has_its_last_status(statuses: StatusStore) -> None:
-    statuses.write([{"name": "b", "status": "starting"}, {"name": "a", "status": "running", "records": 5}])
-    statuses.write([{"name": "b", "status": "running"}])
+    rows = [{"name": "b", "status": "starting"}, {"name": "a", "status": "running", "records": 5}]
+    statuses.replace(rows, "s")
+    statuses.replace([{"name": "b", "status": "running"}, rows[1]], "s")
     assert statuses.read() == [
-        {"name": "a", "status": "running", "records": 5},
-        {"name": "b", "status": "running"},
+        {"name": "a", "status": "running", "records": 5, "supervisor": "s"},
+        {"name": "b", "status": "running", "supervisor": "s"},
     ]
 
 
-def test_forgotten_actors_are_gone(statuses: StatusStore) -> None:
-    statuses.write([{"name": "a"}, {"name": "b"}])
-    statuses.forget(["a", "unknown"])
-    statuses.forget([])
-    assert statuses.read() == [{"name": "b"}]
+def test_an_actor_that_its_supervisor_does_not_name_any_more_is_gone(statuses: StatusStore) -> None:
+    statuses.replace([{"name": "a"}, {"name": "b"}], "s")
+    statuses.replace([{"name": "c"}], "other")
+    statuses.replace([{"name": "b"}], "s")
+    assert [row["name"] for row in statuses.read()] == ["b", "c"]
+    statuses.replace([], "s")
+    assert [row["name"] for row in statuses.read()] == ["c"]
 
 
-def test_nothing_to_write_is_harmless(statuses: StatusStore) -> None:
-    statuses.write([])
+def test_clearing_leaves_nothing(statuses: StatusStore) -> None:
+    statuses.replace([{"name": "a"}], "s")
+    statuses.clear()
     assert statuses.read() == []
 
 

@@ -120,7 +120,7 @@ def test_shards_ask_for_what_their_placement_says() -> None:
         technical=AnalyzerPlacement(shards=3, num_cpus=1.0),
         sentiment=AnalyzerPlacement(shards=1, num_cpus=0.5, num_gpus=0.25),
     )
-    specs = analyzer_actors(placed)
+    specs = analyzer_actors(Cluster(placed, PARTITIONS))
     assert [(s.name, s.num_cpus, s.num_gpus) for s in specs] == [
         ("technical/0", 1.0, 0.0),
         ("technical/1", 1.0, 0.0),
@@ -129,8 +129,46 @@ def test_shards_ask_for_what_their_placement_says() -> None:
     ]
 
 
+def test_placements_ask_for_nodes() -> None:
+    placed = settings(
+        technical={"resources": {"gpu_host": 1.0}},
+        aggregation={"node_labels": {"ray.io/market-type": "!spot"}, "spread": False},
+    )
+    specs = {spec.name: spec for pipeline in ALL for spec in pipeline.actors(Cluster(placed, PARTITIONS))}
+    assert specs["technical/0"].resources == {"gpu_host": 1.0}
+    aggregation = specs[f"aggregation/{RESULTS}/0-4"]
+    assert aggregation.node_labels == {"ray.io/market-type": "!spot"}
+    assert not aggregation.spread
+    assert specs[f"storage/{PRICES}/0-9"].spread
+
+
+def test_the_version_of_an_actor_is_that_of_its_settings_and_topics() -> None:
+    before = Cluster(settings(), PARTITIONS).version
+    assert Cluster(settings(), PARTITIONS).version == before
+    assert Cluster(settings(prefix="blue."), PARTITIONS).version != before
+    assert Cluster(settings(technical={"shards": 2}), PARTITIONS).version != before
+    assert Cluster(settings(), {**PARTITIONS, PRICES: 12}).version != before
+
+
+def test_another_number_of_hosts_leaves_alone_whose_partitions_stay() -> None:
+    assert (
+        Cluster(settings(analysis={"hosts": 3}), PARTITIONS).version
+        == Cluster(settings(), PARTITIONS).version
+    )
+
+
+def test_another_password_makes_another_version() -> None:
+    first, second = (
+        Cluster(
+            settings().model_copy(update={"store": StoreSettings(uri=SecretStr(uri))}), PARTITIONS
+        ).version
+        for uri in ("mongodb://u:a@x", "mongodb://u:b@x")
+    )
+    assert first != second
+
+
 def test_gpus_are_asked_for_only_where_there_are_any(caplog: pytest.LogCaptureFixture) -> None:
-    specs = analyzer_actors(settings(technical={"num_gpus": 0.25}))
+    specs = analyzer_actors(Cluster(settings(technical={"num_gpus": 0.25}), PARTITIONS))
     assert fit_to_gpus(specs, 1.0) == specs
     assert not caplog.records
     fitted = fit_to_gpus(specs, 0.0)

@@ -1,0 +1,93 @@
+"""What a supervisor should run: asked by the supervisor itself, again whenever the scale changes."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, replace
+
+import ray
+
+from actors.ray_port import ActorSpec
+from actors.supervisor_actor import PREFIX, Plan
+from pipelines.wiring import (
+    ANALYZER_KINDS,
+    ANALYZER_STAGE,
+    CONSUMER_STAGE,
+    DRAIN_ORDER,
+    Cluster,
+    fit_to_gpus,
+    look_at,
+)
+from vnpulse.settings import Settings
+
+PIPELINES = ("storage", "analysis", "aggregation", "notification")
+WITH_ANALYZERS = ("storage", "analysis")
+"""Those that feed the analyzers or ask them."""
+
+
+def supervisor_name(pipelines: tuple[str, ...]) -> str:
+    """Return the name of the actor that supervises ``pipelines``: "supervisor/run" for all of them."""
+    return PREFIX + ("run" if set(pipelines) == set(PIPELINES) else "+".join(pipelines))
+
+
+def overlapping(pipelines: tuple[str, ...], running: list[str]) -> list[str]:
+    """Return which other supervisors among ``running`` look after some of ``pipelines`` already."""
+    own = supervisor_name(pipelines)
+    return [
+        name
+        for name in running
+        if name.startswith(PREFIX) and name != own and _supervised(name).intersection(pipelines)
+    ]
+
+
+def _supervised(name: str) -> set[str]:
+    what = name.removeprefix(PREFIX)
+    return set(PIPELINES) if what == "run" else set(what.split("+"))
+
+
+@dataclass(frozen=True)
+class PipelinePlanner:
+    """Answers a supervisor's questions about ``pipelines``; sent to it as it is."""
+
+    pipelines: tuple[str, ...]
+
+    def plan(self, settings: Settings, running: list[str]) -> Plan:
+        """Return the actors of the pipelines, and which of those that run are nobody's."""
+        return plan_for(self.pipelines, look_at(settings), _gpus(), running)
+
+    def shares_with(self, supervisor: str) -> bool:
+        """Say whether another supervisor uses the analyzers too."""
+        return bool(_supervised(supervisor).intersection(WITH_ANALYZERS))
+
+
+def plan_for(pipelines: tuple[str, ...], cluster: Cluster, gpus: float, running: list[str]) -> Plan:
+    """Return the plan for a cluster as it is."""
+    specs: dict[str, ActorSpec] = {}
+    for name in pipelines:
+        # By its importable name: `python -m pipelines.storage` is __main__ in its own process.
+        module = importlib.import_module(f"pipelines.{name}")
+        specs |= {spec.name: spec for spec in module.actors(cluster)}
+    alone = set(pipelines) == set(PIPELINES)
+    if alone:
+        specs = {name: replace(spec, shared=False) for name, spec in specs.items()}
+    kinds = {*pipelines, *(ANALYZER_KINDS if alone else ())}
+    strays = [_stray(name) for name in running if name.split("/")[0] in kinds and name not in specs]
+    return Plan(fit_to_gpus(specs.values(), gpus), strays)
+
+
+def _stray(name: str) -> ActorSpec:
+    kind = name.split("/")[0]
+    analyzer = kind in ANALYZER_KINDS
+    return ActorSpec(
+        name,
+        object,
+        (),
+        stage=ANALYZER_STAGE if analyzer else CONSUMER_STAGE,
+        drain_rank=DRAIN_ORDER.index("analyzer" if analyzer else kind),
+    )
+
+
+def _gpus() -> float:
+    """Return how many GPUs the cluster has."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return resources.get("GPU", 0.0)
