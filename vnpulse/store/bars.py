@@ -18,7 +18,8 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,11 +29,15 @@ from pymongo.database import Database
 from vnpulse.batches import BarBatch, Series
 from vnpulse.messages import VIETNAM
 from vnpulse.store.connection import Document, translated
+from vnpulse.store.series import SeriesDirectory, Span
 
 DAY_MS = 86_400_000
 
-SYMBOLS_PER_QUERY = 200
-"""Bounds how many documents one query holds in memory: about 200 symbols x 60 quarters x 2 KB."""
+SYMBOLS_PER_BATCH = 200
+"""Bounds how many buckets are in memory at once: about 200 symbols x 60 quarters x 2 KB."""
+
+READERS = 4
+"""Queries at once: the server looks for the next series while this process unpacks the last."""
 
 NOT_FROM_KAFKA = ("", -1)
 """Topic and partition of bars that were put into the store directly, such as daily history."""
@@ -75,21 +80,25 @@ class BarStore:
     def __init__(self, database: Database[Document]) -> None:
         self._bars = database["bars"]
         self._progress = database["progress"]
+        self._directory = SeriesDirectory(database["series"])
 
     def ensure_indexes(self) -> None:
         """Create what the queries below need. Idempotent."""
         with translated("create indexes"):
             self._bars.create_index([("interval", ASCENDING), ("symbol", ASCENDING), ("day", DESCENDING)])
             self._bars.create_index([("interval", ASCENDING), ("day", DESCENDING)])
+            self._directory.complete(self._bars)
 
     def write(self, batches: Sequence[BarBatch]) -> None:
         """Upsert every bar, then record how far the partitions are stored. Durable on return.
 
         The progress is written last: whoever reads it finds at least the bars before it.
         """
-        operations = [op for batch in batches for op in _upserts(batch)]
+        places: set[tuple[Series, str]] = set()
+        operations = [op for batch in batches for op in _upserts(batch, places)]
         with translated("write bars"):
             if operations:
+                self._directory.include(places)
                 self._bars.bulk_write(operations, ordered=False)
             advance_progress(self._progress, [(b.topic, b.partition, b.next_offset) for b in batches])
 
@@ -101,43 +110,35 @@ class BarStore:
     def latest_bars(self, intervals: Sequence[str], count: int) -> Iterator[BarBatch]:
         """Yield the last ``count`` bars of each series, time ascending within a series."""
         for interval in intervals:
-            for symbols in _chunks(self._symbols(interval), SYMBOLS_PER_QUERY):
-                documents = self._last_days(interval, symbols, count)
+            with translated("list series"):
+                span = self._directory.span(interval)
+            if span is None:
+                continue
+            for start in range(0, len(span.symbols), SYMBOLS_PER_BATCH):
+                symbols = span.symbols[start : start + SYMBOLS_PER_BATCH]
+                read = partial(self._last_buckets, interval=interval, span=span, count=count)
+                with translated("read bars"), ThreadPoolExecutor(READERS) as pool:
+                    documents = [document for found in pool.map(read, symbols) for document in found]
                 yield from _as_batches(documents, count)
 
-    def _symbols(self, interval: str) -> list[str]:
-        with translated("list symbols"):
-            return sorted(self._bars.distinct("symbol", {"interval": interval}))
+    def _last_buckets(self, symbol: str, interval: str, span: Span, count: int) -> list[Document]:
+        """Return buckets, in no order, that hold the last ``count`` bars of a series.
 
-    def _last_days(self, interval: str, symbols: list[str], count: int) -> list[Document]:
-        """Return documents, in no order, that hold the last ``count`` bars of each of ``symbols``.
-
-        Days are read newest first, bounded below by a window that doubles while some symbol has
-        too few bars and older days exist: an unbounded "latest" query scans everything.
+        Days are read newest first, bounded below by a window that grows while there are too few
+        bars and older days: an unbounded "latest" query scans everything. One query a symbol,
+        because ``$in`` costs SecantusDB three times as much and is not linear.
         """
-        with translated("read bars"):
-            newest = self._bars.find_one({"interval": interval}, {"day": 1}, sort=[("day", DESCENDING)])
-            oldest = self._bars.find_one({"interval": interval}, {"day": 1}, sort=[("day", ASCENDING)])
-            if newest is None or oldest is None:
-                return []
-            last = dt.date.fromisoformat(newest["day"])
-            window = 2 * count + 31 if interval == "1d" else 2 + count // 100
-            above: str | None = None
-            documents: list[Document] = []
-            have: dict[str, int] = defaultdict(int)
-            wanting = list(symbols)
-            while wanting:
-                since = (last - dt.timedelta(days=window)).isoformat()
-                day: Document = {"$gte": since} | ({"$lt": above} if above else {})
-                query = {"interval": interval, "symbol": {"$in": wanting}, "day": day}
-                for document in self._bars.find(query):
-                    documents.append(document)
-                    have[document["symbol"]] += len(document["bars"])
-                wanting = [s for s in wanting if have[s] < count]
-                if since <= oldest["day"]:
-                    break
-                above, window = since, window * 4
-        return documents
+        last = dt.date.fromisoformat(span.last_day)
+        window = 2 * count + 31 if interval == "1d" else 2 + count // 100
+        day: Document = {}
+        documents: list[Document] = []
+        while True:
+            since = (last - dt.timedelta(days=window)).isoformat()
+            query = {"interval": interval, "symbol": symbol, "day": {"$gte": since} | day}
+            documents += self._bars.find(query)
+            if since <= span.first_day or sum(len(d["bars"]) for d in documents) >= count:
+                return documents
+            day, window = {"$lt": since}, window * 4
 
     def between(self, symbol: str, interval: str, first_day: str, last_day: str) -> list[list[Any]]:
         """Return the bars of a series from ``first_day`` to ``last_day`` (ISO dates), time ascending."""
@@ -170,8 +171,8 @@ def advance_progress(progress: Any, rows: Iterable[tuple[str, int, int]]) -> Non
         progress.bulk_write(updates, ordered=False)
 
 
-def _upserts(batch: BarBatch) -> list[UpdateOne]:
-    """Return one upsert for each bucket that ``batch`` touches."""
+def _upserts(batch: BarBatch, places: set[tuple[Series, str]]) -> list[UpdateOne]:
+    """Return one upsert for each bucket that ``batch`` touches; add its series and day to ``places``."""
     fields: dict[tuple[int, str, str], dict[str, Any]] = defaultdict(dict)
     rows = zip(
         batch.codes.tolist(),
@@ -189,6 +190,7 @@ def _upserts(batch: BarBatch) -> list[UpdateOne]:
     operations = []
     for (code, bucket, day), bars in fields.items():
         symbol, interval = batch.series[code]
+        places.add((batch.series[code], day))
         name = f"{symbol}:{interval}:{bucket}"
         # The partition of a symbol is that of its latest writer: it moves if the topic grows.
         changed = bars | (
@@ -235,8 +237,3 @@ def _as_batches(documents: list[Document], count: int) -> Iterator[BarBatch]:
             offsets=table[:, 6].astype(np.int64),
             append_ms=table[:, 7].astype(np.int64),
         )
-
-
-def _chunks(items: list[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -6,6 +6,7 @@ Symbols in rows, one compiled call a batch: there is no Python loop over records
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,21 @@ FIRST_CAPACITY = 64
 _LONGEST_BUCKET = 60
 """Bars of RESAMPLED_FROM that a longer intraday bar is made of."""
 
-_ARRAYS = ("counts", "bars", "marks", "outputs", "_memory", "_memory_at", "_derived")
+_STATE = ("counts", "bars", "marks", "outputs", "_memory", "_memory_at")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSnapshot:
+    """What an engine knows of n series, apart from it: plain arrays, which pickle or Ray can carry.
+
+    ``state`` holds the engine's arrays by name, without the room that no series uses yet. ``digest``
+    is that of the settings: with others, the same floats would mean something else.
+    """
+
+    digest: str
+    series: tuple[Series, ...]
+    totals: NDArray[np.int64]
+    state: dict[str, NDArray[np.float64] | NDArray[np.int64]]
 
 
 class TechnicalEngine:
@@ -49,6 +64,7 @@ class TechnicalEngine:
         self.totals = np.zeros(len(kernel.STATUS_NAMES), np.int64)
         """Rows ever applied, by status code."""
         self.history_bars = settings.history_bars
+        self._digest = settings.digest()
         self._tracked = frozenset(settings.tracked_intervals()) - frozenset(settings.resample)
         self._resample = settings.resample
         horizon = settings.late_bars
@@ -79,21 +95,49 @@ class TechnicalEngine:
 
     def _grow(self) -> None:
         """Double the room until every numbered series fits."""
-        before = {name: getattr(self, name) for name in _ARRAYS}
-        used = len(self.counts)
-        capacity = used
+        before, derived = self._used_state(), self._derived
+        capacity = len(self.counts)
         while capacity < len(self.series):
             capacity *= 2
         self._allocate(capacity)
-        rows = int((before["counts"][:, kernel.SEEN] - before["counts"][:, kernel.DROPPED]).max())
-        for name, old in before.items():
-            new = getattr(self, name)
-            if name == "bars":  # Rows never written stay untouched, so that they take no memory.
-                new[:used, :, :rows] = old[:, :, :rows]
-            elif name in ("marks", "outputs"):
-                new[:used, :rows] = old[:, :rows]
-            else:
-                new[:used] = old
+        self._take(before)
+        self._derived[: len(derived)] = derived
+
+    def _used_state(self) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
+        """Return views of what the arrays hold; rows never written stay untouched and take no memory."""
+        used = min(len(self.series), len(self.counts))
+        counts = self.counts[:used]
+        rows = int((counts[:, kernel.SEEN] - counts[:, kernel.DROPPED]).max(initial=0))
+        written = {
+            "bars": np.s_[:used, :, :rows],
+            "marks": np.s_[:used, :rows],
+            "outputs": np.s_[:used, :rows],
+        }
+        return {name: getattr(self, name)[written.get(name, np.s_[:used])] for name in _STATE}
+
+    def _take(self, state: Mapping[str, NDArray[np.float64] | NDArray[np.int64]]) -> None:
+        for name, values in state.items():
+            getattr(self, name)[tuple(map(slice, values.shape))] = values
+
+    def snapshot(self) -> EngineSnapshot:
+        """Return a copy of the state of every series and of its recent rows."""
+        state = {name: values.copy() for name, values in self._used_state().items()}
+        return EngineSnapshot(self._digest, tuple(self.series), self.totals.copy(), state)
+
+    def restore(self, snapshot: EngineSnapshot) -> None:
+        """Go on where the engine of the snapshot was; the numbers are those it would have given.
+
+        Raises ValueError if this engine has series already or other settings.
+        """
+        if self.series:
+            raise ValueError("only an engine that has seen no bar takes a snapshot")
+        if snapshot.digest != self._digest:
+            raise ValueError(f"snapshot is of settings {snapshot.digest}, these are {self._digest}")
+        for series in snapshot.series:
+            if series not in self.numbers:  # Those that are made of others are numbered with them.
+                self._number(series)
+        self._take(snapshot.state)
+        self.totals[:] = snapshot.totals
 
     def _number(self, series: Series) -> int:
         """Give ``series`` a number, and those that are made of it."""

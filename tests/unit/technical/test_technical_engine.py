@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vnpulse.batches import BarBatch, Series
+from vnpulse.indicators.catalogue import every_indicator
 from vnpulse.indicators.columns import CLOSE, TIME, VOLUME
 from vnpulse.technical import kernel
 from vnpulse.technical.engine import FIRST_CAPACITY, TechnicalEngine
@@ -24,29 +27,32 @@ def _last(engine: TechnicalEngine, symbol: str, interval: str = "1m") -> dict[st
     return dict(zip(engine.indicators.output_names, row.tolist(), strict=True))
 
 
+def _part(batch: BarBatch, begin: int, end: int) -> BarBatch:
+    """Return rows of a batch as one of its own, with only the series that it needs."""
+    part = slice(begin, end)
+    used, codes = np.unique(batch.codes[part], return_inverse=True)
+    return BarBatch(
+        batch.topic,
+        batch.partition,
+        int(batch.offsets[part][0]),
+        int(batch.offsets[part][-1]) + 1,
+        [batch.series[code] for code in used],
+        codes.astype(np.int32),
+        batch.time_ms[part],
+        batch.prices[part],
+        batch.volume[part],
+        batch.closed[part],
+        batch.offsets[part],
+        batch.append_ms[part],
+    )
+
+
 def _cut(batch: BarBatch, sizes: list[int]) -> list[BarBatch]:
-    """Cut a batch into pieces of ``sizes``, again and again, each with only the series it needs."""
+    """Cut a batch into pieces of ``sizes``, again and again."""
     pieces = []
     begin = turn = 0
     while begin < len(batch):
-        part = slice(begin, begin + sizes[turn % len(sizes)])
-        used, codes = np.unique(batch.codes[part], return_inverse=True)
-        pieces.append(
-            BarBatch(
-                batch.topic,
-                batch.partition,
-                int(batch.offsets[part][0]),
-                int(batch.offsets[part][-1]) + 1,
-                [batch.series[code] for code in used],
-                codes.astype(np.int32),
-                batch.time_ms[part],
-                batch.prices[part],
-                batch.volume[part],
-                batch.closed[part],
-                batch.offsets[part],
-                batch.append_ms[part],
-            )
-        )
+        pieces.append(_part(batch, begin, begin + sizes[turn % len(sizes)]))
         begin += sizes[turn % len(sizes)]
         turn += 1
     return pieces
@@ -123,6 +129,72 @@ def test_batches_of_any_size_give_the_same_state(
     assert [code for one in _cut(batch, sizes) for code in pieces.apply(one)] == status.tolist()
     assert snapshot(whole) == snapshot(single) == snapshot(pieces)
     assert whole.totals.tolist() == pieces.totals.tolist() == np.bincount(status, minlength=CODES).tolist()
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    cuts=st.lists(st.integers(1, 240), min_size=1, max_size=3),
+    forming=st.booleans(),
+    late=st.integers(0, 9),
+)
+def test_through_a_snapshot_in_the_middle_the_numbers_stay_the_same(
+    engine_of: Any,
+    log: Any,
+    walk: Any,
+    snapshot: Any,
+    seed: int,
+    cuts: list[int],
+    forming: bool,
+    late: int,
+) -> None:
+    def new_engine() -> TechnicalEngine:
+        return engine_of(late_bars=8, resample=("5m", "1h"), indicators=tuple(map(str, every_indicator())))
+
+    bars = walk(seed, 90)
+    for cut in cuts:
+        # The bar before the cut still forms, and one after it belongs before it.
+        bars[cut - 1] = bars[cut - 1]._replace(closed=not forming)
+        bars.insert(cut + 1, bars[max(cut - 3 * late, 0)]._replace(close=31.7))
+    batch = log().batch(bars)
+    uninterrupted, engine = new_engine(), new_engine()
+    status = uninterrupted.apply(batch).tolist()
+    found: list[int] = []
+    for begin, end in pairwise([0, *sorted(set(cuts)), len(bars)]):
+        found += engine.apply(_part(batch, begin, end)).tolist()
+        carried = pickle.dumps(engine.snapshot())
+        engine = new_engine()
+        engine.restore(pickle.loads(carried))
+    assert found == status
+    assert snapshot(engine) == snapshot(uninterrupted)
+    assert engine.totals.tolist() == uninterrupted.totals.tolist()
+
+
+def test_a_snapshot_is_a_copy_and_fits_engines_of_any_room(
+    engine_of: Any, log: Any, bar: Any, walk: Any, snapshot: Any
+) -> None:
+    stream = log()
+    engine = engine_of()
+    symbols = [f"S{i}" for i in range(FIRST_CAPACITY + 9)]
+    engine.apply(stream.batch([bar(symbol, 0, 20.0) for symbol in symbols]))
+    taken, before = engine.snapshot(), snapshot(engine)
+    engine.apply(stream.batch(walk(1, 60)))
+    restored = engine_of()
+    restored.restore(taken)
+    assert snapshot(restored) == before
+    restored.apply(stream.written[-1])
+    assert snapshot(restored) == snapshot(engine)
+
+
+def test_a_snapshot_is_taken_only_by_an_empty_engine_of_the_same_settings(
+    engine_of: Any, log: Any, walk: Any
+) -> None:
+    engine = engine_of()
+    engine.apply(log().batch(walk(1, 5)))
+    with pytest.raises(ValueError, match=r"snapshot is of settings \w{8}, these are"):
+        engine_of(late_bars=9).restore(engine.snapshot())
+    with pytest.raises(ValueError, match="has seen no bar"):
+        engine.restore(engine.snapshot())
 
 
 @settings(max_examples=20, deadline=None)
