@@ -91,9 +91,16 @@ class ProducerTuning(StrictModel):
     retries: Annotated[int, Field(ge=0)] = 3
     batch_size: Annotated[int, Field(ge=0, le=16_777_216)] = 16_384
     linger_ms: Annotated[int, Field(ge=0, le=60_000)] = 10
+    request_timeout_ms: Annotated[int, Field(ge=1_000)] = 30_000
     delivery_timeout_ms: Annotated[int, Field(ge=1_000)] = 120_000
     buffer_memory: Annotated[int, Field(ge=65_536)] = 33_554_432
     """Most bytes that are queued and not acknowledged; more waits. Kept by us: kafka-python 3 does not."""
+
+    @model_validator(mode="after")
+    def _one_request_fits(self) -> Self:
+        if self.delivery_timeout_ms <= self.linger_ms + self.request_timeout_ms:
+            raise ValueError("delivery_timeout_ms must be above linger_ms + request_timeout_ms")
+        return self
 
 
 class KafkaSettings(StrictModel):

@@ -151,8 +151,12 @@ class KafkaNode:
     def wait_until_ready(self, cancel: threading.Event | None = None) -> None:
         if self._process is None:
             raise ComponentFailed(self.name, "is not started")
-        self._process.wait_until_ready(lambda: _brokers_known(self.port) > 0, READY_TIMEOUT_S, cancel)
+        self._process.wait_until_ready(lambda: self.brokers_known() > 0, READY_TIMEOUT_S, cancel)
         self._was_ready = True
+
+    def brokers_known(self) -> int:
+        """How many brokers the node names as alive, itself included; 0 when it does not answer."""
+        return _brokers_known(self.port)
 
     def stop(self, deadline_s: float = STOP_DEADLINE_S) -> None:
         """Clean shutdown (SIGTERM), SIGKILL after the deadline. Idempotent."""
