@@ -26,6 +26,9 @@ SECRETS_FROM_ENVIRONMENT = {
     "MONGODB_URI": "store.uri",
     "KAFKA_USERNAME": "kafka.security.username",
     "KAFKA_PASSWORD": "kafka.security.password",
+    "KAFKA_PASSWORD_FILE": "kafka.security.password_file",
+    "KAFKA_KEY_PASSWORD": "kafka.security.key_password",
+    "KAFKA_KEY_PASSWORD_FILE": "kafka.security.key_password_file",
     "SECOND_READER_API_KEY": "sentiment.second_reader.api_key",
 }
 """Environment variables and the setting that each one fills."""
@@ -39,6 +42,8 @@ class EmbeddedSettings(StrictModel):
     state_dir: FilePath = Field(default_factory=lambda: Path(".vnpulse").absolute())
     kafka_port: Port | None = None
     kafka_heap_mb: Annotated[int, Field(ge=128, le=65_536)] = 512
+    kafka_security: FilePath | None = None
+    """A folder of `vnpulse security trial`: Kafka then speaks TLS only, and asks who may do what."""
     mongo_port: Port | None = None
     mongo_cache_mb: Annotated[int, Field(ge=32, le=65_536)] = 256
     ray_dashboard_port: Port | None = None
@@ -48,24 +53,56 @@ class EmbeddedSettings(StrictModel):
 
 
 class KafkaSecurity(StrictModel):
-    """How to authenticate. User name and password come from the environment only."""
+    """How to authenticate. A password is never in the configuration: the environment or a file has it.
+
+    A file is read again for every new client, so a rotated password needs no restart.
+    """
 
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     username: str | None = None
     password: SecretStr | None = None
+    password_file: FilePath | None = None
     ca_file: FilePath | None = None
     certificate_file: FilePath | None = None
     key_file: FilePath | None = None
+    key_password: SecretStr | None = None
+    key_password_file: FilePath | None = None
 
     @model_validator(mode="after")
-    def _sasl_is_complete(self) -> Self:
-        if self.protocol.startswith("SASL") and not (self.mechanism and self.username and self.password):
+    def _is_complete(self) -> Self:
+        has_password = self.password or self.password_file
+        if self.protocol.startswith("SASL") and not (self.mechanism and self.username and has_password):
             raise ValueError(
-                f"protocol {self.protocol} needs mechanism, and KAFKA_USERNAME and KAFKA_PASSWORD"
-                " in the environment"
+                f"protocol {self.protocol} needs mechanism, username (or KAFKA_USERNAME) and"
+                " KAFKA_PASSWORD or KAFKA_PASSWORD_FILE in the environment, or password_file"
             )
+        if self.key_file and not self.certificate_file:
+            raise ValueError("key_file needs certificate_file")
         return self
+
+    def read_password(self) -> SecretStr:
+        """Return the user's password. Raises SettingsError if its file cannot be used."""
+        assert self.password or self.password_file
+        return self.password or _secret_in(self.password_file, "password_file")
+
+    def read_key_password(self) -> SecretStr:
+        """Return the password of the private key, empty if none is configured. Raises SettingsError."""
+        if self.key_password is None and self.key_password_file is None:
+            return SecretStr("")
+        return self.key_password or _secret_in(self.key_password_file, "key_password_file")
+
+
+def _secret_in(path: Path | None, setting: str) -> SecretStr:
+    assert path is not None
+    try:
+        text = path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise SettingsError(f"kafka.security.{setting}: {path}: {reason}") from None
+    if not text:
+        raise SettingsError(f"kafka.security.{setting}: {path}: is empty")
+    return SecretStr(text)
 
 
 class ConsumerTuning(StrictModel):
@@ -91,9 +128,16 @@ class ProducerTuning(StrictModel):
     retries: Annotated[int, Field(ge=0)] = 3
     batch_size: Annotated[int, Field(ge=0, le=16_777_216)] = 16_384
     linger_ms: Annotated[int, Field(ge=0, le=60_000)] = 10
+    request_timeout_ms: Annotated[int, Field(ge=1_000)] = 30_000
     delivery_timeout_ms: Annotated[int, Field(ge=1_000)] = 120_000
     buffer_memory: Annotated[int, Field(ge=65_536)] = 33_554_432
     """Most bytes that are queued and not acknowledged; more waits. Kept by us: kafka-python 3 does not."""
+
+    @model_validator(mode="after")
+    def _one_request_fits(self) -> Self:
+        if self.delivery_timeout_ms <= self.linger_ms + self.request_timeout_ms:
+            raise ValueError("delivery_timeout_ms must be above linger_ms + request_timeout_ms")
+        return self
 
 
 class KafkaSettings(StrictModel):
@@ -246,8 +290,15 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
         key: environment[name] for name, key in SECRETS_FROM_ENVIRONMENT.items() if environment.get(name)
     }
     settings = load_model(path, Settings, overrides)
-    for name in ("ca_file", "certificate_file", "key_file"):
-        file = getattr(settings.kafka.security, name)
+    security = settings.kafka.security
+    for name, variable in (("password", "KAFKA_PASSWORD"), ("key_password", "KAFKA_KEY_PASSWORD")):
+        if getattr(security, name) is not None and not environment.get(variable):
+            raise SettingsError(
+                f"{path}: kafka.security.{name}: does not belong into a configuration file:"
+                f" use {variable} or {variable}_FILE in the environment, or {name}_file"
+            )
+    for name in ("ca_file", "certificate_file", "key_file", "password_file", "key_password_file"):
+        file = getattr(security, name)
         if file is not None and not file.is_file():
             raise SettingsError(f"{path}: kafka.security.{name}: was {file}, no such file")
     return settings

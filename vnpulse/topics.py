@@ -50,9 +50,11 @@ class TopicSpec(StrictModel):
     cleanup: Literal["delete", "compact", "compact,delete"] = "delete"
     max_message_bytes: Annotated[int, Field(ge=1_024, le=104_857_600)] = 1_048_588
 
-    def broker_configs(self) -> dict[str, str]:
-        """Return the topic-level settings that the broker keeps.
+    def broker_configs(self, replication: int) -> dict[str, str]:
+        """Return the topic-level settings that the broker keeps for so many replicas.
 
+        ``min.insync.replicas`` is one less than there are replicas: with three, what was acknowledged is
+        on two brokers at least, and one broker may be away.
         ``compression.type=producer``: the broker stores batches as our producers compressed them
         and does not spend CPU on doing it again. ``LogAppendTime``: timestamps say when a record
         entered the log by one clock, which is what latency is measured against; event time is in
@@ -64,6 +66,7 @@ class TopicSpec(StrictModel):
             "compression.type": "producer",
             "max.message.bytes": str(self.max_message_bytes),
             "message.timestamp.type": "LogAppendTime",
+            "min.insync.replicas": str(max(1, replication - 1)),
         }
 
 
@@ -130,7 +133,8 @@ def plan(
         if state.replication != replication:
             detail = f"{state.replication} -> {replication} (use kafka-reassign-partitions)"
             changes.append(TopicChange(name, "replication", detail, possible=False))
-        for key, value in spec.broker_configs().items():
+        # Of the replicas that there are: asking for more of them in sync would stop every write.
+        for key, value in spec.broker_configs(state.replication).items():
             if state.configs.get(key) != value:
                 changes.append(TopicChange(name, "config", f"{key}: {state.configs.get(key)} -> {value}"))
     return changes, remarks

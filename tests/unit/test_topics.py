@@ -32,7 +32,7 @@ def spec(partitions: int = 3, replication: int = 1, retention_hours: int = 24) -
 
 
 def state(of: TopicSpec, **changes: str) -> TopicState:
-    return TopicState(of.partitions, of.replication, of.broker_configs() | changes)
+    return TopicState(of.partitions, of.replication, of.broker_configs(of.replication) | changes)
 
 
 def applied(
@@ -45,16 +45,15 @@ def applied(
             continue
         of = wanted[change.topic]
         if change.kind == "create":
-            result[change.topic] = TopicState(
-                of.partitions, min(of.replication, brokers), of.broker_configs()
-            )
+            replication = min(of.replication, brokers)
+            result[change.topic] = TopicState(of.partitions, replication, of.broker_configs(replication))
             continue
         was = result[change.topic]
         if change.kind == "partitions":
             result[change.topic] = TopicState(of.partitions, was.replication, was.configs)
         elif change.kind == "config":
             key = change.detail.split(":")[0]
-            configs = was.configs | {key: of.broker_configs()[key]}
+            configs = was.configs | {key: of.broker_configs(was.replication)[key]}
             result[change.topic] = TopicState(was.partitions, was.replication, configs)
     return result
 
@@ -77,7 +76,7 @@ def test_the_shipped_topics_are_those_of_the_design(
         partitions, retention_hours, compression,
     )  # fmt: skip
     assert (shipped.replication, shipped.cleanup) == (3, "delete")
-    assert shipped.broker_configs()["retention.ms"] == str(retention_hours * 3_600_000)
+    assert shipped.broker_configs(3)["retention.ms"] == str(retention_hours * 3_600_000)
 
 
 @pytest.mark.parametrize("topic", list(CONSUMED))
@@ -145,10 +144,18 @@ def test_replication_is_capped_to_the_brokers_and_this_is_said() -> None:
 
 
 def test_the_replication_of_a_topic_that_exists_is_reported_not_changed() -> None:
-    changes, _ = plan({"a": spec(3, 3)}, {"a": TopicState(3, 1, spec().broker_configs())}, brokers=3)
+    changes, _ = plan({"a": spec(3, 3)}, {"a": TopicState(3, 1, spec().broker_configs(1))}, brokers=3)
     [change] = changes
     assert (change.kind, change.possible) == ("replication", False)
     assert "1 -> 3" in change.detail
+
+
+@pytest.mark.parametrize(("replicas", "in_sync"), [(1, "1"), (2, "1"), (3, "2")])
+def test_a_write_needs_all_replicas_but_one(replicas: int, in_sync: str) -> None:
+    """Those that a topic has, not those that it should have: else nobody could write to it."""
+    actual = TopicState(3, replicas, spec().broker_configs(1) | {"min.insync.replicas": "9"})
+    changes, _ = plan({"a": spec(3, 3)}, {"a": actual}, brokers=3)
+    assert f"min.insync.replicas: 9 -> {in_sync}" in [change.detail for change in changes]
 
 
 def test_a_capped_topic_that_exists_is_not_reported_again_and_again() -> None:

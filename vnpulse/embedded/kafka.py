@@ -6,10 +6,12 @@ import base64
 import os
 import shutil
 import socket
+import ssl
 import struct
 import threading
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,12 @@ from vnpulse.embedded.atomic_file import write_atomically
 from vnpulse.embedded.errors import ComponentFailed, EmbeddedStackError
 from vnpulse.embedded.java import Java, find_java
 from vnpulse.embedded.kafka_jars import KAFKA_VERSION, KafkaJars, kafka_jars
+from vnpulse.embedded.kafka_security import (
+    CONTROLLER_LISTENER,
+    SASL_LISTENER,
+    SSL_LISTENER,
+    NodeSecurity,
+)
 from vnpulse.embedded.ports import LOOPBACK, PortBook
 from vnpulse.embedded.process import ManagedProcess
 
@@ -69,11 +77,12 @@ class KafkaNodeConfig:
     """One node. Nodes of one cluster share ``cluster_id`` and ``voters``; a single node may leave both out.
 
     ``folder`` holds everything of the node: data, properties, logs. ``replication`` is that of the
-    internal topics and the default for new ones.
+    internal topics and the default for new ones. Without ``security`` there is one plain listener.
     """
 
     folder: Path
     node_id: int = 1
+    security: NodeSecurity | None = None
     port: int | None = None
     controller_port: int | None = None
     voters: tuple[Voter, ...] = ()
@@ -111,11 +120,17 @@ class KafkaNode:
         self._archive_family = ""
         self._was_ready = False
         self.port = 0
+        self.ssl_port = 0
 
     @property
     def bootstrap(self) -> str:
-        """``host:port`` for clients; valid after `start`."""
+        """``host:port`` for clients; valid after `start`. With security, of the listener for passwords."""
         return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def ssl_bootstrap(self) -> str | None:
+        """``host:port`` for clients with a certificate; None without security."""
+        return f"{LOOPBACK}:{self.ssl_port}" if self.config.security else None
 
     @property
     def process(self) -> ManagedProcess | None:
@@ -151,8 +166,15 @@ class KafkaNode:
     def wait_until_ready(self, cancel: threading.Event | None = None) -> None:
         if self._process is None:
             raise ComponentFailed(self.name, "is not started")
-        self._process.wait_until_ready(lambda: _brokers_known(self.port) > 0, READY_TIMEOUT_S, cancel)
+        self._process.wait_until_ready(lambda: self.brokers_known() > 0, READY_TIMEOUT_S, cancel)
         self._was_ready = True
+
+    def brokers_known(self) -> int:
+        """How many brokers the node names as alive, itself included; 0 when it does not answer."""
+        security = self.config.security
+        if security is None:
+            return _brokers_known(self.port, None)
+        return _brokers_known(self.ssl_port, security.probe_context())
 
     def stop(self, deadline_s: float = STOP_DEADLINE_S) -> None:
         """Clean shutdown (SIGTERM), SIGKILL after the deadline. Idempotent."""
@@ -169,14 +191,17 @@ class KafkaNode:
                 _publish(made, self._archive)
             made.unlink()
 
-    def _port_names(self) -> tuple[str, str]:
-        return f"kafka-{self.config.node_id}", f"kafka-{self.config.node_id}-controller"
+    def _port_names(self) -> tuple[str, str, str]:
+        name = f"kafka-{self.config.node_id}"
+        return name, f"{name}-controller", f"{name}-ssl"
 
     def _spawn(self, java: Java, jars: KafkaJars, cancel: threading.Event | None) -> None:
         config = self.config
-        client_name, controller_name = self._port_names()
+        client_name, controller_name, ssl_name = self._port_names()
         self.port = self._ports.port_for(client_name, config.port)
         controller_port = self._ports.port_for(controller_name, config.controller_port)
+        if config.security:
+            self.ssl_port = self._ports.port_for(ssl_name)
         for folder in ("data", "logs", "tmp"):
             (config.folder / folder).mkdir(parents=True, exist_ok=True)
         # Codecs unpack their native libraries here; a killed broker leaves them behind.
@@ -232,11 +257,7 @@ class KafkaNode:
             "process.roles": "broker,controller",
             "node.id": str(config.node_id),
             "controller.quorum.voters": ",".join(f"{v.node_id}@{LOOPBACK}:{v.port}" for v in voters),
-            "listeners": f"PLAINTEXT://{LOOPBACK}:{self.port},CONTROLLER://{LOOPBACK}:{controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{self.port}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "controller.listener.names": "CONTROLLER",
-            "inter.broker.listener.name": "PLAINTEXT",
+            **self._listeners(controller_port),
             "log.dirs": str(config.folder / "data"),
             # A mistyped topic name must be an error, not a topic with one partition.
             "auto.create.topics.enable": "false",
@@ -258,6 +279,23 @@ class KafkaNode:
             **dict(config.extra_properties),
         }
         return "".join(f"{key}={_escaped(value)}\n" for key, value in properties.items())
+
+    def _listeners(self, controller_port: int) -> dict[str, str]:
+        security = self.config.security
+        if security is None:
+            for_clients = {"PLAINTEXT": self.port}
+            protocols = {"PLAINTEXT": "PLAINTEXT", CONTROLLER_LISTENER: "PLAINTEXT"}
+        else:
+            for_clients = {SASL_LISTENER: self.port, SSL_LISTENER: self.ssl_port}
+            protocols = {SASL_LISTENER: "SASL_SSL", SSL_LISTENER: "SSL", CONTROLLER_LISTENER: "SSL"}
+        addresses = [f"{name}://{LOOPBACK}:{port}" for name, port in for_clients.items()]
+        return {
+            "listeners": ",".join([*addresses, f"{CONTROLLER_LISTENER}://{LOOPBACK}:{controller_port}"]),
+            "advertised.listeners": ",".join(addresses),
+            "listener.security.protocol.map": ",".join(f"{n}:{p}" for n, p in protocols.items()),
+            "controller.listener.names": CONTROLLER_LISTENER,
+            **(security.properties() if security else {"inter.broker.listener.name": "PLAINTEXT"}),
+        }
 
     def _format_storage(
         self, launch: list[str], jars: KafkaJars, properties: Path, cancel: threading.Event | None
@@ -341,7 +379,7 @@ def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").encode("ascii", "backslashreplace").decode().replace("\\x", "\\u00")
 
 
-def _brokers_known(port: int) -> int:
+def _brokers_known(port: int, tls: ssl.SSLContext | None) -> int:
     """How many brokers the node names in answer to a metadata request; 0 when it does not answer yet.
 
     Spoken by hand because Kafka clients live in `vnpulse.kafka` only. Request: api key 3, version 4, no
@@ -350,7 +388,10 @@ def _brokers_known(port: int) -> int:
     header = struct.pack(">hhih", 3, 4, 1, -1)
     body = header + struct.pack(">i?", 0, False)
     try:
-        with socket.create_connection((LOOPBACK, port), PROBE_TIMEOUT_S) as connection:
+        with ExitStack() as opened:
+            connection = opened.enter_context(socket.create_connection((LOOPBACK, port), PROBE_TIMEOUT_S))
+            if tls is not None:
+                connection = opened.enter_context(tls.wrap_socket(connection, server_hostname=LOOPBACK))
             connection.sendall(struct.pack(">i", len(body)) + body)
             answer = b""
             while len(answer) < 16:

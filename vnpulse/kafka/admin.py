@@ -16,6 +16,7 @@ from kafka.errors import (
     GroupIdNotFoundError,
     NotCoordinatorError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
 )
 from kafka.structs import TopicPartition
 
@@ -75,10 +76,15 @@ class KafkaAdmin:
         """Return the state of those of ``names`` that exist."""
         wanted = set(names)
         with translated(self._settings, "describe topics"):
+            answers = self._client.describe_topics(sorted(wanted))
+            hidden = [
+                t["name"] for t in answers if t.get("error_code") == TopicAuthorizationFailedError.errno
+            ]
+            if hidden:
+                # Not to be taken for topics that do not exist.
+                raise TopicAuthorizationFailedError(", ".join(sorted(hidden)))
             described = {
-                t["name"]: t["partitions"]
-                for t in self._client.describe_topics(sorted(wanted))
-                if not t.get("error_code") and t["partitions"]
+                t["name"]: t["partitions"] for t in answers if not t.get("error_code") and t["partitions"]
             }
             resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in sorted(described)]
             configs: dict[str, dict[str, Any]] = {}
@@ -96,17 +102,17 @@ class KafkaAdmin:
 
     def apply(self, changes: list[TopicChange], specs: Mapping[str, TopicSpec], brokers: int) -> None:
         """Carry out the possible ones of ``changes``. Repeating it is harmless."""
-        create = {
-            c.topic: {
-                "num_partitions": specs[c.topic].partitions,
-                "replication_factor": min(specs[c.topic].replication, brokers),
-                "configs": specs[c.topic].broker_configs(),
+        create = {}
+        for name in (c.topic for c in changes if c.kind == "create"):
+            replication = min(specs[name].replication, brokers)
+            create[name] = {
+                "num_partitions": specs[name].partitions,
+                "replication_factor": replication,
+                "configs": specs[name].broker_configs(replication),
             }
-            for c in changes
-            if c.kind == "create"
-        }
         grow = {c.topic: specs[c.topic].partitions for c in changes if c.kind == "partitions" and c.possible}
-        configure = sorted({c.topic for c in changes if c.kind == "config"})
+        differing = {c.topic for c in changes if c.kind == "config"}
+        existing = self.topics(differing) if differing else {}
         with translated(self._settings, "apply topics"):
             if create:
                 # Somebody may apply the same file at the same time.
@@ -114,11 +120,15 @@ class KafkaAdmin:
                     self._client.create_topics(create, wait_for_metadata=True)
             if grow:
                 self._client.create_partitions(grow)
-            if configure:
+            if existing:
                 self._client.alter_configs(
                     [
-                        ConfigResource(ConfigResourceType.TOPIC, name, configs=specs[name].broker_configs())
-                        for name in configure
+                        ConfigResource(
+                            ConfigResourceType.TOPIC,
+                            name,
+                            configs=specs[name].broker_configs(state.replication),
+                        )
+                        for name, state in existing.items()
                     ]
                 )
 

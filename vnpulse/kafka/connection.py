@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,11 +15,12 @@ from kafka.errors import (
     KafkaTimeoutError,
     NodeNotReadyError,
     SaslAuthenticationFailedError,
-    TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
 )
 
 from vnpulse.errors import BrokerUnavailable, SettingsError, VnpulseError
-from vnpulse.settings import KafkaSettings
+from vnpulse.kafka.client import Client, ListenerRefused
+from vnpulse.settings import KafkaSecurity, KafkaSettings
 
 BOOTSTRAP_TIMEOUT_MS = 15_000
 """Long enough for a broker that is just starting, short enough for a person who mistyped an address."""
@@ -27,33 +29,77 @@ CODEC_MODULES = {"gzip": "gzip", "snappy": "snappy", "lz4": "lz4.frame", "zstd":
 
 
 class KafkaRefused(VnpulseError):
-    """The broker answered, and said no: not authorised, or a request that it cannot accept."""
+    """The broker answered, and said no: a request that it cannot accept."""
+
+
+class KafkaDenied(KafkaRefused):
+    """Credentials, certificates or ACLs are not what they must be.
+
+    Retriable, because an operator puts that right while pipelines wait: records must not be given up, or
+    end as dead letters, for want of a permission.
+    """
+
+    retriable = True
+
+
+class _Secret(str):
+    """A password as kafka-python takes it, which shows its configuration in debug lines."""
+
+    def __repr__(self) -> str:
+        return "'**********'"
 
 
 def client_options(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
-    """Return the keyword arguments that consumers, producers and admin clients share."""
+    """Return the keyword arguments that consumers, producers and admin clients share.
+
+    Reads files of passwords, keys and certificates anew. Raises SettingsError.
+    """
     options: dict[str, Any] = {
         "bootstrap_servers": list(settings.bootstrap_servers),
         "client_id": client_id,
         "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
         "security_protocol": settings.security.protocol,
+        "kafka_client": Client,
     }
     security = settings.security
     if security.protocol.startswith("SASL"):
-        assert security.password is not None  # the settings' own check
         options |= {
             "sasl_mechanism": security.mechanism,
             "sasl_plain_username": security.username,
-            "sasl_plain_password": security.password.get_secret_value(),
+            "sasl_plain_password": _Secret(security.read_password().get_secret_value()),
         }
     if security.protocol.endswith("SSL"):
-        options |= {
-            "ssl_check_hostname": True,
-            "ssl_cafile": str(security.ca_file) if security.ca_file else None,
-            "ssl_certfile": str(security.certificate_file) if security.certificate_file else None,
-            "ssl_keyfile": str(security.key_file) if security.key_file else None,
-        }
+        options["ssl_context"] = _tls(security)
     return options
+
+
+def _tls(security: KafkaSecurity) -> ssl.SSLContext:
+    """TLS of 1.2 or newer; the broker's certificate must be signed by a known authority and name the host."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if security.ca_file is None:
+        context.load_default_certs()
+    else:
+        try:
+            context.load_verify_locations(security.ca_file)
+        except OSError as error:
+            raise SettingsError(f"kafka.security.ca_file: {security.ca_file}: {_reason(error)}") from None
+    if security.certificate_file is not None:
+        password = security.read_key_password().get_secret_value()
+        try:
+            # A password always, or OpenSSL would ask for one at the terminal.
+            context.load_cert_chain(security.certificate_file, security.key_file, lambda: password)
+        except (OSError, ValueError) as error:
+            files = ", ".join(map(str, filter(None, (security.certificate_file, security.key_file))))
+            raise SettingsError(
+                f"kafka.security.certificate_file, key_file: {files}: {_reason(error)}"
+                " (are they PEM, do they belong together, is KAFKA_KEY_PASSWORD right?)"
+            ) from None
+    return context
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
 
 
 @contextmanager
@@ -62,10 +108,14 @@ def translated(settings: KafkaSettings, doing: str) -> Iterator[None]:
     where = ", ".join(settings.bootstrap_servers)
     try:
         yield
-    except SaslAuthenticationFailedError as error:
-        raise KafkaRefused(f"{doing}: Kafka at {where} refused the credentials: {error}") from error
-    except (AuthorizationError, TopicAuthorizationFailedError) as error:
-        raise KafkaRefused(f"{doing}: not authorised on Kafka at {where}: {error}") from error
+    except ListenerRefused as error:
+        raise KafkaDenied(f"{doing}: Kafka at {where}: {error}") from error
+    except (SaslAuthenticationFailedError, UnsupportedSaslMechanismError) as error:
+        user = settings.security.username
+        raise KafkaDenied(f"{doing}: Kafka at {where} refused the credentials of {user}: {error}") from error
+    except AuthorizationError as error:
+        user = settings.security.username or "the client"
+        raise KafkaDenied(f"{doing}: {user} is not authorised on Kafka at {where}: {error}") from error
     except (KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError) as error:
         raise BrokerUnavailable(f"{doing}: Kafka at {where} does not answer: {error}") from error
     except KafkaError as error:

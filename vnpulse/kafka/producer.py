@@ -105,6 +105,7 @@ class StockKafkaProducer:
                             retries=tuning.retries,
                             batch_size=tuning.batch_size,
                             linger_ms=tuning.linger_ms,
+                            request_timeout_ms=tuning.request_timeout_ms,
                             delivery_timeout_ms=tuning.delivery_timeout_ms,
                             compression_type=None if codec == "none" else codec,
                             max_request_size=MAX_REQUEST_BYTES,

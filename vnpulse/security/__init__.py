@@ -1,0 +1,1 @@
+"""Certificates and passwords for a trial of the secured transport."""
