@@ -184,7 +184,7 @@ class BarBuilder:
         view.base[at[began]] = np.where(volume[began] < before, 0.0, before)
         view.base_ms[at[began]] = self._first_trade[at[began]]
         view.before[at[began]] = np.nan
-        gap = ~np.isnan(view.base[at]) & self._gaps(view.base_ms[at], at, asked_ms)
+        gap = self._gaps(view, at, asked_ms)
         self.counts["gaps"] += int((gap & (volume > view.base[at])).sum())
         view.base[at[gap]] = volume[gap]
         growth = np.where(np.isnan(view.base[at]), 0.0, volume - view.base[at])
@@ -196,10 +196,11 @@ class BarBuilder:
         view.base[at[given_up]] = volume[given_up]
         return np.maximum(growth, 0.0)
 
-    def _gaps(self, since_ms: _Ints, at: NDArray[np.int64], asked_ms: int) -> NDArray[np.bool_]:
+    def _gaps(self, view: _View, at: NDArray[np.int64], asked_ms: int) -> NDArray[np.bool_]:
         """Say of which symbols too much trading passed unseen."""
         found = np.zeros(len(at), np.bool_)
-        for i in np.flatnonzero(asked_ms - since_ms > LONGEST_GAP_MS):
+        since_ms = view.base_ms[at]
+        for i in np.flatnonzero((asked_ms - since_ms > LONGEST_GAP_MS) & ~np.isnan(view.base[at])):
             missed = self._calendar.trading_ms(self._exchanges[at[i]], int(since_ms[i]), asked_ms)
             found[i] = missed > LONGEST_GAP_MS
         return found

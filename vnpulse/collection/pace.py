@@ -9,7 +9,9 @@ from vnpulse.clock import Clock
 
 FAILURES_TO_OPEN = 3
 COOLDOWN_MS = 60_000
-COOLDOWN_CAP_MS = 900_000
+COOLDOWN_CAP_MS = 120_000
+"""One request in two minutes bothers no source, and prices are back soon after it is."""
+
 BLOCKED_COOLDOWN_MS = 300_000
 """A source that refuses us without saying for how long is left alone this long."""
 
@@ -50,11 +52,11 @@ class TokenBucket:
 
 
 class CircuitBreaker:
-    """Leaves a failing source alone: after some failures in a row for a minute, then ever longer.
+    """Leaves a failing source alone: after some failures in a row for a minute, then for two.
 
     When the time is over one call is let through; its success closes the circuit, its failure opens it
-    for twice as long, up to a quarter of an hour. Cooldowns are jittered, so that many collectors do
-    not come back as one burst.
+    again. A source that asked us to stay away is left alone for as long as it said. Cooldowns are
+    jittered, so that many collectors do not come back as one burst.
     """
 
     def __init__(self, clock: Clock, jitter: Callable[[], float] = random.random) -> None:
@@ -83,7 +85,7 @@ class CircuitBreaker:
         """Note a failure."""
         self._failures += 1
         if self._failures >= FAILURES_TO_OPEN:
-            self._open(min(COOLDOWN_CAP_MS, COOLDOWN_MS * 2 ** min(self._opened, 10)))
+            self._open(min(COOLDOWN_CAP_MS, COOLDOWN_MS * 2**self._opened))
 
     def blocked(self, retry_after_s: float | None) -> None:
         """Note that the source asked us to stay away."""
@@ -92,5 +94,5 @@ class CircuitBreaker:
         self._open(max(COOLDOWN_MS, asked_ms))
 
     def _open(self, cooldown_ms: int) -> None:
-        self._opened += 1
+        self._opened = min(self._opened + 1, 10)
         self._until_ms = self._clock.now_ms() + int(cooldown_ms * (1 + JITTER * self._jitter()))

@@ -47,7 +47,7 @@ class _State(msgspec.Struct):
 
 
 class PriceCollector:
-    """One step: send what could not be sent, close minutes, poll what is due, save the state.
+    """One step: send what could not be sent, poll what is due, close minutes, save the state.
 
     The state in the store follows what is on the broker: after a restart within the session the first
     board is subtracted from the last one before it, unless too much trading lies between.
@@ -98,12 +98,13 @@ class PriceCollector:
         self._restore()
         self._outbox.flush()
         now_ms = self._clock.now_ms()
-        closed = self._builder.close_due(now_ms)
         polled = self._in_window(now_ms) and now_ms >= self._poll_due_ms
         if polled:
+            # Before minutes are closed: a board of the minute's very end still belongs to it.
             self._poll()
             self._poll_due_ms = (now_ms // self._period_ms + 1) * self._period_ms
             self._watch(self._clock.now_ms())
+        closed = self._builder.close_due(self._clock.now_ms())
         if closed or polled:
             self._outbox.bars(closed)
             self._save()

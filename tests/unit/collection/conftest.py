@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -36,49 +37,47 @@ class Trade(NamedTuple):
     volume: int
 
 
-@dataclass
 class Exchanges:
-    """A MarketSource that knows every trade, and shows what a board would at the clock's present."""
+    """A MarketSource that knows every trade of a day, and shows what a board would at the clock's present."""
 
-    clock: ManualClock
-    trades: dict[str, list[Trade]]
-    name: str = "vci"
-    outages: list[tuple[int, int]] = field(default_factory=list)
-    resets_at: str = "08:30"
-    """When the board begins the new day; until then it shows yesterday's."""
-    asked: list[int] = field(default_factory=list)
+    def __init__(
+        self,
+        clock: ManualClock,
+        trades: dict[str, list[Trade]],
+        name: str = "vci",
+        outages: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        self.name = name
+        self.asked: list[int] = []
+        self._clock = clock
+        self._outages = outages
+        self._times = {symbol: [t.at_ms for t in of_symbol] for symbol, of_symbol in trades.items()}
+        # What the board shows after each trade; before the first one, nothing.
+        self._rows: dict[str, list[tuple[float, ...]]] = {}
+        for symbol, of_symbol in trades.items():
+            rows = self._rows[symbol] = [(NAN, NAN, NAN, NAN, 0.0)]
+            for _, price, volume in of_symbol:
+                _, opened, high, low, total = rows[-1]
+                first = len(rows) == 1
+                rows.append(
+                    (
+                        price,
+                        price if first else opened,
+                        price if first else max(high, price),
+                        price if first else min(low, price),
+                        total + volume,
+                    )
+                )
 
     def board(self, symbols: Sequence[str]) -> Board:
-        now_ms = self.clock.now_ms()
+        now_ms = self._clock.now_ms()
         self.asked.append(now_ms)
-        if any(begin <= now_ms < end for begin, end in self.outages):
+        if any(begin <= now_ms < end for begin, end in self._outages):
             raise SourceUnavailable(f"{self.name}: is away")
-        rows = [self._row(symbol, now_ms) for symbol in symbols]
-        price, opened, high, low, volume = (
-            np.array(column, np.float64) for column in zip(*rows, strict=True)
-        )
-        return Board(
-            self.name,
-            now_ms,
-            list(symbols),
-            price,
-            opened,
-            high,
-            low,
-            volume,
-            np.full(len(rows), -1, np.int64),
-        )
-
-    def _row(self, symbol: str, now_ms: int) -> tuple[float, float, float, float, float]:
-        moment = dt.datetime.fromtimestamp(now_ms / 1000, VIETNAM)
-        hours, minutes = map(int, self.resets_at.split(":"))
-        day = moment.date() if moment.time() >= dt.time(hours, minutes) else moment.date() - dt.timedelta(1)
-        begin = ms(day.isoformat())
-        seen = [t for t in self.trades.get(symbol, []) if begin <= t.at_ms < min(now_ms, begin + 86_400_000)]
-        if not seen:
-            return NAN, NAN, NAN, NAN, 0.0
-        prices = [t.price for t in seen]
-        return prices[-1], prices[0], max(prices), min(prices), float(sum(t.volume for t in seen))
+        rows = [self._rows[s][bisect.bisect_left(self._times[s], now_ms)] for s in symbols]
+        price, opened, high, low, volume = np.array(rows, np.float64).T
+        times = np.full(len(rows), -1, np.int64)
+        return Board(self.name, now_ms, list(symbols), price, opened, high, low, volume, times)
 
     def history(self, *_: object) -> list[PriceBar]:
         raise NotImplementedError
