@@ -1,7 +1,8 @@
-"""The exchanges' rules: sessions, tick sizes and price limits, from configs/market.yaml."""
+"""The exchanges' rules: sessions, calendar, tick sizes and price limits, from configs/market.yaml."""
 
 from __future__ import annotations
 
+import datetime as dt
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -100,10 +101,42 @@ class ExchangeRules(StrictModel):
         return self
 
 
+class HalfDay(StrictModel):
+    """A trading day on which trading ends early, at ``ends`` local time."""
+
+    date: dt.date
+    ends: Annotated[str, Field(pattern=_TIME_OF_DAY)]
+
+    @property
+    def ends_ms(self) -> int:
+        """Milliseconds after midnight."""
+        return _after_midnight_ms(self.ends)
+
+
+class CalendarRules(StrictModel):
+    """On which days the exchanges trade: Monday to Friday without the public holidays of ``country``
+    (as the package holidays knows them), corrected by what the exchanges announced."""
+
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "VN"
+    extra_closed: tuple[dt.date, ...] = ()
+    extra_open: tuple[dt.date, ...] = ()
+    half_days: tuple[HalfDay, ...] = ()
+
+    @model_validator(mode="after")
+    def _days_are_given_once(self) -> Self:
+        both = sorted(set(self.extra_closed) & {*self.extra_open, *(half.date for half in self.half_days)})
+        if both:
+            raise ValueError(f"{both[0]} is closed (extra_closed) and open (extra_open or half_days)")
+        if len({half.date for half in self.half_days}) < len(self.half_days):
+            raise ValueError("half_days: a date stands there twice")
+        return self
+
+
 class MarketRules(StrictModel):
     """configs/market.yaml."""
 
     as_of: str
+    calendar: CalendarRules = CalendarRules()
     exchanges: Annotated[dict[Exchange, ExchangeRules], Field(min_length=1)]
     indices: tuple[str, ...]
 

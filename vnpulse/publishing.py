@@ -225,6 +225,21 @@ def _table(
         raise InputFileError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
 
 
+def unplaced(values: Sequence[bytes], topic: str = "", timestamp_ms: int = 0) -> PartitionBatch:
+    """Return messages that no broker has yet as a batch, so that they can be checked as consumers will."""
+    n = len(values)
+    return PartitionBatch(
+        topic=topic,
+        partition=-1,
+        start_offset=0,
+        next_offset=n,
+        values=list(values),
+        keys=[None] * n,
+        offsets=np.arange(n, dtype=np.int64),
+        timestamps=np.full(n, timestamp_ms, dtype=np.int64),
+    )
+
+
 def _checked(
     numbered: list[tuple[int, bytes]],
     rejected: list[tuple[int, str]],
@@ -232,17 +247,7 @@ def _checked(
     reader: Reader,
     now_ms: int,
 ) -> Chunk:
-    n = len(numbered)
-    batch = PartitionBatch(
-        topic="",
-        partition=0,
-        start_offset=0,
-        next_offset=n,
-        values=[value for _, value in numbered],
-        keys=[None] * n,
-        offsets=np.arange(n, dtype=np.int64),
-        timestamps=np.zeros(n, dtype=np.int64),
-    )
+    batch = unplaced([value for _, value in numbered])
     bad = {r.row: f"{r.reason}: {r.message}" for r in reader.check(batch, now_ms)}
     rejected = sorted(rejected + [(numbered[i][0], why) for i, why in bad.items()])
     good = [value for i, (_, value) in enumerate(numbered) if i not in bad]

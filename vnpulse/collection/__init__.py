@@ -1,0 +1,1 @@
+"""Collecting prices and news from outside, and knowing when to ask."""
