@@ -4,84 +4,133 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from actors.whereabouts import whereabouts
 from vnpulse.kafka.consumer import AssignedConsumer
-from vnpulse.settings import Settings
+from vnpulse.kafka.dead_letters import DeadLetters
+from vnpulse.kafka.outputs import PlainOutputs
+from vnpulse.kafka.producer import StockKafkaProducer
+from vnpulse.kafka.progress import Lanes, Progress, SoleProgress
+from vnpulse.kafka.transactions import TransactionalOutputs
+from vnpulse.settings import PipelineName, Settings
 from vnpulse.streaming.loop import Handler, PartitionLoop
+from vnpulse.streaming.outputs import Outputs
+from vnpulse.topics import load_topics
 
 log = logging.getLogger(__name__)
+
+MakeHandler = Callable[[Settings, Outputs, DeadLetters], Handler]
 
 
 @dataclass(frozen=True)
 class ConsumerSpec:
     """Which partitions of which topic, for which group, and what is done with their records.
 
-    ``topic`` and ``group`` are the names on the cluster; ``make_handler(settings, name)`` runs in
-    the actor, so connections are made where they are used.
+    ``topic`` and ``group`` are the names on the cluster. There is a loop for each of ``lanes``,
+    all over the same partitions; the name of the only one is empty. The handlers are made in the
+    actor, so connections are made where they are used. With ``writes``, a topic without prefix,
+    what is sent goes out in transactions, compressed as that topic is.
     """
 
     name: str
-    pipeline: str
+    pipeline: PipelineName
     topic: str
     partitions: tuple[int, ...]
     group: str
-    make_handler: Callable[[Settings, str], Handler]
+    lanes: Mapping[str, MakeHandler]
+    writes: str | None = None
     version: str = ""
     """What code and settings it is made from; ``health`` says it again."""
 
 
+class _Lane:
+    """One loop with its thread."""
+
+    def __init__(self, name: str, loop: PartitionLoop, handler: Handler) -> None:
+        self.loop = loop
+        self.handler = handler
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.fatal = ""
+
+    def _run(self) -> None:
+        try:
+            self.loop.run()
+        except Exception as error:
+            log.exception("%s stopped", self.thread.name)
+            self.fatal = f"{type(error).__name__}: {error}"
+
+    def error(self) -> str:
+        """Return why its work fails now or has ended, or nothing."""
+        health = self.loop.health()
+        return self.fatal or (health.last_error if health.failing_since_s else "")
+
+
 class PartitionConsumer:
-    """Consumes a fixed set of partitions on a thread of its own.
+    """Consumes a fixed set of partitions on threads of its own, one a lane.
 
     Hard state lives in Kafka (the group's offsets) and the store; losing this process loses
     nothing and repeats at most what was not committed. ``start``, ``health`` and ``stop`` may be
-    called at any time and more than once; they answer at once while the thread works.
+    called at any time and more than once; they answer at once while the threads work.
 
     Its name contains the group, the topic and the partitions, and names are unique in a
-    namespace, so nobody else consumes the same partitions for the same group.
+    namespace, so nobody else consumes the same partitions for the same group. Where that is not
+    enough (a process that was given up and is still there), transactions fence the older one.
     """
 
     def __init__(self, spec: ConsumerSpec, settings: Settings) -> None:
         self._spec = spec
         self._settings = settings
-        self._loop: PartitionLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._handler: Handler | None = None
-        self._fatal = ""
+        self._lanes: list[_Lane] = []
 
     def __repr__(self) -> str:
         return self._spec.name
 
     def start(self) -> None:
         """Begin consuming where the group has committed."""
-        if self._thread is not None and self._thread.is_alive():
+        if any(lane.thread.is_alive() for lane in self._lanes):
             return
-        spec, settings = self._spec, self._settings
-        self._fatal = ""
-        self._handler = spec.make_handler(settings, spec.name)
-        self._loop = PartitionLoop(
-            lambda: AssignedConsumer(settings.kafka, spec.topic, spec.partitions, spec.group, spec.name),
-            self._handler,
-        )
-        self._thread = threading.Thread(target=self._run, args=(self._loop,), name=spec.name, daemon=True)
-        self._thread.start()
+        names = list(self._spec.lanes)
+        shared = Lanes(names) if len(names) > 1 else None
+        self._lanes = [self._lane(name, shared.lane(name) if shared else SoleProgress()) for name in names]
+        for lane in self._lanes:
+            lane.thread.start()
 
-    def _run(self, loop: PartitionLoop) -> None:
-        try:
-            loop.run()
-        except Exception as error:
-            log.exception("%s stopped", self._spec.name)
-            self._fatal = f"{type(error).__name__}: {error}"
+    def _lane(self, name: str, progress: Progress) -> _Lane:
+        spec, settings = self._spec, self._settings
+        kafka = settings.kafka.model_copy(update={"consumer": settings.kafka.consumer_of(spec.pipeline)})
+        client_id = f"{spec.name}/{name}" if name else spec.name
+        topics = load_topics()
+        outputs: Outputs
+        if spec.writes is not None:
+            codec = topics[spec.writes].compression
+            outputs = TransactionalOutputs(
+                kafka, spec.topic, spec.partitions, spec.group, client_id, codec, progress
+            )
+        else:
+            outputs = PlainOutputs(StockKafkaProducer(kafka, topics, client_id))
+        handler = spec.lanes[name](settings, outputs, DeadLetters(outputs, spec.name))
+        loop = PartitionLoop(
+            lambda: AssignedConsumer(
+                kafka, spec.topic, spec.partitions, spec.group, client_id, progress=progress
+            ),
+            handler,
+            outputs,
+            kafka.retry,
+        )
+        return _Lane(client_id, loop, handler)
 
     def health(self) -> dict[str, Any]:
-        """Return positions, counters and times; ``error`` is not empty when consuming has failed."""
-        loop = self._loop.health() if self._loop is not None else None
-        alive = self._thread is not None and self._thread.is_alive()
-        error = self._fatal or (loop.last_error if loop and loop.failing_since_s else "")
+        """Return positions, counters and times; ``error`` is not empty when consuming has failed.
+
+        Of several lanes, the slowest one's position and times.
+        """
+        healths = [lane.loop.health() for lane in self._lanes]
+        positions = [h.positions for h in healths if h.positions]
         return {
             "pipeline": self._spec.pipeline,
             "version": self._spec.version,
@@ -89,20 +138,25 @@ class PartitionConsumer:
             "topic": self._spec.topic,
             "group": self._spec.group,
             "partitions": list(self._spec.partitions),
-            "alive": alive,
-            "error": error,
-            "positions": {str(p): o for p, o in loop.positions.items()} if loop else {},
-            "records": loop.records if loop else 0,
-            "last_poll_s": loop.last_poll_s if loop else 0.0,
-            "last_record_s": loop.last_record_s if loop else 0.0,
-            "failing_since_s": loop.failing_since_s if loop else 0.0,
-            "counts": dict(getattr(self._handler, "counts", {})),
+            "alive": bool(self._lanes) and all(lane.thread.is_alive() for lane in self._lanes),
+            "error": "; ".join(filter(None, (lane.error() for lane in self._lanes))),
+            "positions": {str(p): min(some[p] for some in positions) for p in self._spec.partitions}
+            if positions
+            else {},
+            "records": max((h.records for h in healths), default=0),
+            "last_poll_s": min((h.last_poll_s for h in healths), default=0.0),
+            "last_record_s": min((h.last_record_s for h in healths), default=0.0),
+            "failing_since_s": min((h.failing_since_s for h in healths if h.failing_since_s), default=0.0),
+            "counts": dict(
+                sum((Counter(getattr(lane.handler, "counts", {})) for lane in self._lanes), Counter())
+            ),
         }
 
     def stop(self, deadline_s: float) -> bool:
         """Finish the batch in hand, commit, close; True if that was done within ``deadline_s``."""
-        if self._loop is None or self._thread is None:
-            return True
-        self._loop.stop()
-        self._thread.join(deadline_s)
-        return not self._thread.is_alive()
+        for lane in self._lanes:
+            lane.loop.stop()
+        give_up_at = time.monotonic() + deadline_s
+        for lane in self._lanes:
+            lane.thread.join(max(0.0, give_up_at - time.monotonic()))
+        return not any(lane.thread.is_alive() for lane in self._lanes)

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 from actors.ray_port import ActorSpec
 from pipelines.runtime import main
-from pipelines.wiring import Cluster, consumer_actors, make_dead_letters, make_producer
+from pipelines.wiring import Cluster, consumer_actors
 from vnpulse.aggregation.aggregator import Aggregator
 from vnpulse.aggregation.rules import load_rules
 from vnpulse.clock import SystemClock
+from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.market import load_market
 from vnpulse.sentiment.symbols import SymbolFinder
 from vnpulse.settings import Settings
 from vnpulse.store.alerts import AlertStore
 from vnpulse.store.connection import connect
 from vnpulse.streaming.aggregation import ResultHandler
+from vnpulse.streaming.outputs import Outputs
 from vnpulse.topics import ALERTS, RESULTS
 
 
-def make_handler(settings: Settings, name: str) -> ResultHandler:
+def make_handler(settings: Settings, outputs: Outputs, dead_letters: DeadLetters) -> ResultHandler:
     """Connect a ResultHandler; runs inside the consuming actor."""
-    producer = make_producer(settings, name)
     companies = SymbolFinder.load(settings.sentiment.companies).companies
     aggregator = Aggregator(
         load_rules(settings.aggregation.rules),
@@ -32,8 +33,8 @@ def make_handler(settings: Settings, name: str) -> ResultHandler:
     return ResultHandler(
         aggregator=aggregator,
         store=AlertStore(connect(settings.store)),
-        producer=producer,
-        dead_letters=make_dead_letters(producer, name),
+        outputs=outputs,
+        dead_letters=dead_letters,
         alert_topic=settings.kafka.topic(ALERTS),
         clock=SystemClock(),
     )
@@ -42,7 +43,7 @@ def make_handler(settings: Settings, name: str) -> ResultHandler:
 def actors(cluster: Cluster) -> list[ActorSpec]:
     """Return the actors of this pipeline."""
     placement = cluster.settings.placement.aggregation
-    return consumer_actors(cluster, "aggregation", RESULTS, placement, make_handler)
+    return consumer_actors(cluster, "aggregation", RESULTS, placement, {"": make_handler}, writes=ALERTS)
 
 
 if __name__ == "__main__":

@@ -7,43 +7,47 @@ from __future__ import annotations
 
 from functools import partial
 
+from actors.partition_consumer import MakeHandler
 from actors.ray_port import ActorSpec
 from pipelines.runtime import main
 from pipelines.wiring import (
     Cluster,
     analyzer_actors,
     consumer_actors,
-    make_dead_letters,
-    make_producer,
     sentiment_pool,
     technical_pool,
 )
+from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.settings import Settings
 from vnpulse.streaming.analysis import TriggerHandler
+from vnpulse.streaming.outputs import Outputs
 from vnpulse.topics import RESULTS, TRIGGERS
 
 
-def make_handler(raw_partitions: int, settings: Settings, name: str) -> TriggerHandler:
-    """Connect a TriggerHandler; runs inside the consuming actor."""
-    producer = make_producer(settings, name)
-    return TriggerHandler(
-        analyzers={
-            "technical": technical_pool(settings, raw_partitions),
-            "sentiment": sentiment_pool(settings),
-        },
-        producer=producer,
-        dead_letters=make_dead_letters(producer, name),
-        result_topic=settings.kafka.topic(RESULTS),
-    )
+def make_technical_handler(
+    raw_partitions: int, settings: Settings, outputs: Outputs, dead_letters: DeadLetters
+) -> TriggerHandler:
+    """Connect the handler of what concerns prices; runs inside the consuming actor."""
+    pool = technical_pool(settings, raw_partitions)
+    return TriggerHandler("technical", pool, outputs, dead_letters, settings.kafka.topic(RESULTS))
+
+
+def make_sentiment_handler(settings: Settings, outputs: Outputs, dead_letters: DeadLetters) -> TriggerHandler:
+    """Connect the handler of what concerns news; runs inside the consuming actor."""
+    pool, topic = sentiment_pool(settings), settings.kafka.topic(RESULTS)
+    return TriggerHandler("sentiment", pool, outputs, dead_letters, topic, keeps_bad=False)
 
 
 def actors(cluster: Cluster) -> list[ActorSpec]:
     """Return the actors of this pipeline."""
     placement = cluster.settings.placement.analysis
-    handler = partial(make_handler, cluster.raw_partitions)
+    lanes: dict[str, MakeHandler] = {
+        "technical": partial(make_technical_handler, cluster.raw_partitions),
+        "sentiment": make_sentiment_handler,
+    }
     return [
         *analyzer_actors(cluster),
-        *consumer_actors(cluster, "analysis", TRIGGERS, placement, handler),
+        *consumer_actors(cluster, "analysis", TRIGGERS, placement, lanes, writes=RESULTS),
     ]
 
 

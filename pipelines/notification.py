@@ -9,24 +9,24 @@ import sys
 
 from actors.ray_port import ActorSpec
 from pipelines.runtime import main
-from pipelines.wiring import Cluster, consumer_actors, make_dead_letters, make_producer
+from pipelines.wiring import Cluster, consumer_actors
+from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.notification.channels import open_channels
 from vnpulse.settings import Settings
 from vnpulse.streaming.notification import AlertHandler
+from vnpulse.streaming.outputs import Outputs
 from vnpulse.topics import ALERTS
 
 
-def make_handler(settings: Settings, name: str) -> AlertHandler:
+def make_handler(settings: Settings, outputs: Outputs, dead_letters: DeadLetters) -> AlertHandler:
     """Connect an AlertHandler; runs inside the consuming actor."""
-    producer = make_producer(settings, name)
-    channels = open_channels(settings.channels, sys.stdout)
-    return AlertHandler(channels, producer, make_dead_letters(producer, name))
+    return AlertHandler(open_channels(settings.channels, sys.stdout), dead_letters)
 
 
 def actors(cluster: Cluster) -> list[ActorSpec]:
     """Return the actors of this pipeline."""
     placement = cluster.settings.placement.notification
-    return consumer_actors(cluster, "notification", ALERTS, placement, make_handler)
+    return consumer_actors(cluster, "notification", ALERTS, placement, {"": make_handler})
 
 
 if __name__ == "__main__":

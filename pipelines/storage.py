@@ -13,43 +13,43 @@ from pipelines.wiring import (
     Cluster,
     analyzer_actors,
     consumer_actors,
-    make_dead_letters,
-    make_producer,
     sentiment_pool,
     technical_pool,
 )
 from vnpulse.clock import SystemClock
+from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.sentiment.symbols import SymbolFinder
 from vnpulse.settings import Settings
 from vnpulse.store.bars import BarStore
 from vnpulse.store.connection import connect
 from vnpulse.store.news import NewsStore
+from vnpulse.streaming.outputs import Outputs
 from vnpulse.streaming.storage import NewsHandler, PriceHandler
 from vnpulse.topics import NEWS, PRICES, TRIGGERS
 
 
-def make_price_handler(raw_partitions: int, settings: Settings, name: str) -> PriceHandler:
+def make_price_handler(
+    raw_partitions: int, settings: Settings, outputs: Outputs, dead_letters: DeadLetters
+) -> PriceHandler:
     """Connect a PriceHandler; runs inside the consuming actor."""
-    producer = make_producer(settings, name)
     return PriceHandler(
         store=BarStore(connect(settings.store)),
         technical=technical_pool(settings, raw_partitions),
-        producer=producer,
-        dead_letters=make_dead_letters(producer, name),
+        outputs=outputs,
+        dead_letters=dead_letters,
         trigger_topic=settings.kafka.topic(TRIGGERS),
         clock=SystemClock(),
         analysed_intervals=settings.technical.intervals,
     )
 
 
-def make_news_handler(settings: Settings, name: str) -> NewsHandler:
+def make_news_handler(settings: Settings, outputs: Outputs, dead_letters: DeadLetters) -> NewsHandler:
     """Connect a NewsHandler; runs inside the consuming actor."""
-    producer = make_producer(settings, name)
     return NewsHandler(
         store=NewsStore(connect(settings.store)),
         sentiment=sentiment_pool(settings),
-        producer=producer,
-        dead_letters=make_dead_letters(producer, name),
+        outputs=outputs,
+        dead_letters=dead_letters,
         trigger_topic=settings.kafka.topic(TRIGGERS),
         clock=SystemClock(),
         symbols_of=SymbolFinder.load(settings.sentiment.companies).symbols_of,
@@ -62,8 +62,8 @@ def actors(cluster: Cluster) -> list[ActorSpec]:
     prices = partial(make_price_handler, cluster.raw_partitions)
     return [
         *analyzer_actors(cluster),
-        *consumer_actors(cluster, "storage", PRICES, placement.prices, prices),
-        *consumer_actors(cluster, "storage", NEWS, placement.news, make_news_handler),
+        *consumer_actors(cluster, "storage", PRICES, placement.prices, {"": prices}),
+        *consumer_actors(cluster, "storage", NEWS, placement.news, {"": make_news_handler}),
     ]
 
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from actors.analyzer_pool import SentimentPool, TechnicalPool, shard_name
 from actors.analyzers import SentimentActor, TechnicalActor
-from actors.partition_consumer import ConsumerSpec, PartitionConsumer
+from actors.partition_consumer import ConsumerSpec, MakeHandler, PartitionConsumer
 from actors.ray_port import ActorSpec
 from pipelines.versions import version
 from vnpulse.errors import UserError
 from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.connection import require_codecs
-from vnpulse.kafka.dead_letters import DeadLetters
-from vnpulse.kafka.producer import StockKafkaProducer
-from vnpulse.settings import AnalyzerPlacement, ConsumerPlacement, Settings
-from vnpulse.streaming.loop import Handler
-from vnpulse.topics import CONSUMED, PRICES, TopicSpec, dead_letter_topic, load_topics
+from vnpulse.settings import AnalyzerPlacement, ConsumerPlacement, PipelineName, Settings
+from vnpulse.topics import CONSUMED, PRICES, dead_letter_topic, load_topics
 
 log = logging.getLogger("vnpulse.pipelines")
 
@@ -61,28 +58,19 @@ def look_at(settings: Settings) -> Cluster:
     return Cluster(settings, {name: states[settings.kafka.topic(name)].partitions for name in needed})
 
 
-def make_producer(settings: Settings, client_id: str) -> StockKafkaProducer:
-    """Return a producer that knows each topic's compression."""
-    specs: dict[str, TopicSpec] = load_topics()
-    return StockKafkaProducer(settings.kafka, specs, client_id)
-
-
-def make_dead_letters(producer: StockKafkaProducer, component: str) -> DeadLetters:
-    """Return the way to the dead-letter topics for ``component``."""
-    return DeadLetters(producer, component)
-
-
 def consumer_actors(
     cluster: Cluster,
-    pipeline: str,
+    pipeline: PipelineName,
     topic: str,
     placement: ConsumerPlacement,
-    make_handler: Callable[[Settings, str], Handler],
+    lanes: Mapping[str, MakeHandler],
+    writes: str | None = None,
 ) -> list[ActorSpec]:
     """Spread the partitions of ``topic`` over ``placement.hosts`` actors.
 
     An actor is named after its pipeline, topic and partitions ("storage/stock_prices_raw/0-4"),
-    which is also how the Ray dashboard shows it.
+    which is also how the Ray dashboard shows it. ``writes`` names the topic that is written in
+    transactions, if the settings do not switch them off.
     """
     settings = cluster.settings
     count = cluster.partitions[topic]
@@ -97,7 +85,8 @@ def consumer_actors(
             topic=settings.kafka.topic(topic),
             partitions=tuple(range(first, last + 1)),
             group=settings.kafka.group(CONSUMED[topic]),
-            make_handler=make_handler,
+            lanes=lanes,
+            writes=writes if settings.kafka.transactions else None,
             version=cluster.version,
         )
         specs.append(

@@ -7,7 +7,8 @@ retention removed leave holes, and a consumer must not mistake a hole for a loss
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,8 @@ class PartitionBatch:
     """Records of one partition as the broker holds them, n rows in offset order.
 
     ``values`` and ``keys`` are lists of n bytes (or None); ``offsets`` int64 [n];
-    ``timestamps`` int64 [n], epoch milliseconds of the append.
+    ``timestamps`` int64 [n], epoch milliseconds of the append. ``headers`` holds, by row, the
+    headers of those rows that have any.
     """
 
     topic: str
@@ -32,6 +34,7 @@ class PartitionBatch:
     keys: list[bytes | None]
     offsets: NDArray[np.int64]
     timestamps: NDArray[np.int64]
+    headers: Mapping[int, dict[str, bytes]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.values)

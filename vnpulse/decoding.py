@@ -34,11 +34,12 @@ _T = TypeVar("_T")
 
 
 class Rejection(NamedTuple):
-    """``row`` of a batch cannot be used."""
+    """``row`` of a batch cannot be used; ``exception`` is the type of what was raised, if anything was."""
 
     row: int
     reason: str
     message: str
+    exception: str = "Rejection"
 
 
 def decode_each(

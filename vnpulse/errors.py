@@ -9,6 +9,8 @@
     ├── StoreUnavailable         the document store does not answer (retriable)
     ├── BrokerUnavailable        no Kafka broker answers (retriable)
     ├── AnalyzerUnavailable      an analyzer actor is away or restarting (retriable)
+    ├── StartOver                a consumer must be replaced: what it holds may not be what is committed
+    │   └── PartitionTaken       and somebody else consumes its partition now
     ├── KafkaRefused             the broker said no (vnpulse.kafka.connection)
     ├── StoreRefused             the store said no (vnpulse.store.connection)
     └── EmbeddedStackError       the embedded stack (vnpulse.embedded.errors draws its own tree)
@@ -55,3 +57,11 @@ class AnalyzerUnavailable(VnpulseError):
     """An analyzer actor did not answer; it is restarting or its node is gone."""
 
     retriable = True
+
+
+class StartOver(VnpulseError):
+    """It is not known what of a consumer's work counts; a new one takes up what is committed."""
+
+
+class PartitionTaken(StartOver):
+    """A partition was given to another process, which has claimed it: this one must stop."""

@@ -17,6 +17,7 @@ from vnpulse.aggregation.settings import AggregationSettings
 from vnpulse.configuration import CONFIG_DIR, load_model
 from vnpulse.errors import SettingsError
 from vnpulse.sentiment.settings import SentimentSettings
+from vnpulse.streaming.retries import RetrySettings
 from vnpulse.strict_model import FilePath, StrictModel
 from vnpulse.technical.settings import TechnicalSettings
 
@@ -122,6 +123,20 @@ class ConsumerTuning(StrictModel):
         return self
 
 
+class ConsumerOverrides(StrictModel):
+    """What one pipeline has otherwise than ``kafka.consumer``; see there."""
+
+    max_poll_records: Annotated[int | None, Field(ge=1, le=100_000)] = None
+    fetch_min_bytes: Annotated[int | None, Field(ge=1)] = None
+    fetch_max_wait_ms: Annotated[int | None, Field(ge=1, le=60_000)] = None
+    auto_offset_reset: Literal["earliest", "latest"] | None = None
+    session_timeout_ms: Annotated[int | None, Field(ge=6_000, le=1_800_000)] = None
+    heartbeat_interval_ms: Annotated[int | None, Field(ge=100)] = None
+
+
+PipelineName = Literal["storage", "analysis", "aggregation", "notification"]
+
+
 class ProducerTuning(StrictModel):
     """Producer settings of the design document. ``acks`` is always all and writes are idempotent."""
 
@@ -148,7 +163,23 @@ class KafkaSettings(StrictModel):
     """Put before every topic and group name, so that deployments can share a cluster."""
     security: KafkaSecurity = KafkaSecurity()
     consumer: ConsumerTuning = ConsumerTuning()
+    pipelines: dict[PipelineName, ConsumerOverrides] = Field(default_factory=dict)
+    """By pipeline, what its consumers have otherwise than ``consumer``."""
     producer: ProducerTuning = ProducerTuning()
+    transactions: bool = True
+    """Whether results and alerts are written in transactions with the offsets that caused them."""
+    retry: RetrySettings = RetrySettings()
+
+    @model_validator(mode="after")
+    def _pipelines_are_sound(self) -> Self:
+        for name in self.pipelines:
+            self.consumer_of(name)
+        return self
+
+    def consumer_of(self, pipeline: PipelineName) -> ConsumerTuning:
+        """Return the consumer settings of ``pipeline``."""
+        overrides = self.pipelines.get(pipeline, ConsumerOverrides())
+        return ConsumerTuning(**(self.consumer.model_dump() | overrides.model_dump(exclude_none=True)))
 
     def topic(self, name: str) -> str:
         """Return the topic's name on the cluster."""

@@ -255,3 +255,25 @@ def test_resolving_without_a_running_stack_is_an_error_of_the_user(load: Any, tm
 
     with pytest.raises(VnpulseError):
         resolve(load(f"embedded: {{state_dir: '{tmp_path / 'none'}'}}\n"))
+
+
+def test_a_pipeline_may_consume_otherwise_than_the_others(load: Any) -> None:
+    text = CLUSTER + "store: {uri: mongodb://x}\n"
+    overrides = "{storage: {max_poll_records: 5, fetch_min_bytes: 9}}"
+    given = f"consumer: {{max_poll_records: 500}}, pipelines: {overrides}"
+    kafka = load(text.replace("[k:9092]", f"[k:9092], {given}")).kafka
+    storage, analysis = kafka.consumer_of("storage"), kafka.consumer_of("analysis")
+    assert (storage.max_poll_records, storage.fetch_min_bytes, storage.fetch_max_wait_ms) == (5, 9, 500)
+    assert (analysis.max_poll_records, analysis.fetch_min_bytes) == (500, 1_024)
+
+
+def test_a_pipeline_s_settings_must_fit_those_it_does_not_have(load: Any) -> None:
+    given = "kafka: {bootstrap_servers: [k:9092], pipelines: {storage: {heartbeat_interval_ms: 40000}}}\n"
+    text = CLUSTER.replace("kafka: {bootstrap_servers: [k:9092]}\n", given) + "store: {uri: mongodb://x}\n"
+    assert "heartbeat_interval_ms must be below session_timeout_ms" in error(load, text)
+
+
+def test_a_pipeline_that_is_none_is_a_mistake(load: Any) -> None:
+    given = "kafka: {bootstrap_servers: [k:9092], pipelines: {storing: {}}}\n"
+    text = CLUSTER.replace("kafka: {bootstrap_servers: [k:9092]}\n", given) + "store: {uri: mongodb://x}\n"
+    assert "storing" in error(load, text)

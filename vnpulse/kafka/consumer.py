@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from typing import NamedTuple
+from contextlib import ExitStack, suppress
+from typing import Any, NamedTuple
 
 import numpy as np
 from kafka import KafkaConsumer
@@ -13,6 +13,7 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from vnpulse.batches import PartitionBatch
 from vnpulse.kafka.connection import client_options, translated
+from vnpulse.kafka.progress import Committed, Progress, SoleProgress
 from vnpulse.settings import KafkaSettings
 
 COMMIT_TIMEOUT_MS = 30_000
@@ -27,6 +28,7 @@ class LoggedRecord(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: dict[str, str]
+    raw_headers: list[tuple[str, bytes]]
 
 
 class AssignedConsumer:
@@ -36,9 +38,10 @@ class AssignedConsumer:
     and a slow batch cannot cost a partition. Committed offsets are the group's all the same, and
     ordinary Kafka tools show them.
 
-    Not thread-safe; one thread owns it. Positions are tracked here, not taken from the records:
-    a batch covers the stretch from where the previous one ended (or a seek pointed), so holes
-    that retention or transactions leave are not mistaken for missing data.
+    Not thread-safe; one thread owns it. A batch covers the stretch from where the previous one
+    ended (or a seek pointed), so holes that retention or transactions leave are not mistaken for
+    missing data. The markers that end transactions are no records, but take offsets: ``positions``
+    move past them also when ``poll`` returns nothing.
     """
 
     def __init__(
@@ -50,13 +53,16 @@ class AssignedConsumer:
         client_id: str,
         *,
         read_committed: bool = True,
+        progress: Progress | None = None,
     ) -> None:
         """Assign ``partitions`` of ``topic`` and take up each at its committed offset.
 
-        Without a committed offset (or a ``group``), at ``auto_offset_reset``. Raises
-        BrokerUnavailable, KafkaRefused.
+        Without a committed offset (or a ``group``), at ``auto_offset_reset``. ``progress`` is for
+        several consumers of one group on the same partitions. Raises BrokerUnavailable,
+        KafkaRefused.
         """
         self._settings = settings
+        self._progress = progress or SoleProgress()
         self.topic = topic
         tuning = settings.consumer
         with translated(settings, f"consume {topic}"):
@@ -77,21 +83,37 @@ class AssignedConsumer:
             # Asking for the position settles it now (committed offset, else the reset policy),
             # so that the first batch knows where it starts.
             self._next: dict[int, int] = {tp.partition: self._consumer.position(tp) for tp in self._assigned}
+            self._positions = dict(self._next)
+            if self._progress.lane:
+                self._resume()
+
+    def _resume(self) -> None:
+        """Go to where this lane was, which may be ahead of what is committed for all of them."""
+        for tp in self._assigned:
+            found = self._consumer.committed(tp, metadata=True)
+            metadata = found.metadata if found is not None else ""
+            start = self._progress.resumed(tp.partition, Committed(self._next[tp.partition], metadata))
+            if start != self._next[tp.partition]:
+                self.seek(tp.partition, start)
 
     @property
     def positions(self) -> dict[int, int]:
-        """By partition, the next offset that ``poll`` will return from."""
-        return dict(self._next)
+        """By partition, the offset below which there is nothing left to return."""
+        return dict(self._positions)
+
+    def _poll(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        with translated(self._settings, f"consume {self.topic}"):
+            polled: dict[TopicPartition, list[Any]] = self._consumer.poll(timeout_ms=timeout_ms)
+            self._positions = {tp.partition: self._consumer.position(tp) for tp in self._assigned}
+        return polled
 
     def poll(self, timeout_ms: int) -> list[PartitionBatch]:
         """Return what there is, one batch a partition, waiting up to ``timeout_ms`` for the first."""
-        with translated(self._settings, f"consume {self.topic}"):
-            polled = self._consumer.poll(timeout_ms=timeout_ms)
         batches = []
-        for tp, records in polled.items():
+        for tp, records in self._poll(timeout_ms).items():
             n = len(records)
             start = self._next[tp.partition]
-            self._next[tp.partition] = following = records[-1].offset + 1
+            self._next[tp.partition] = following = self._positions[tp.partition]
             batches.append(
                 PartitionBatch(
                     topic=tp.topic,
@@ -102,35 +124,37 @@ class AssignedConsumer:
                     keys=[r.key for r in records],
                     offsets=np.fromiter((r.offset for r in records), np.int64, n),
                     timestamps=np.fromiter((r.timestamp for r in records), np.int64, n),
+                    headers={row: dict(r.headers) for row, r in enumerate(records) if r.headers},
                 )
             )
         return batches
 
     def poll_records(self, timeout_ms: int) -> list[LoggedRecord]:
         """Return records whole, with their headers: for people looking at dead letters."""
-        with translated(self._settings, f"read {self.topic}"):
-            polled = self._consumer.poll(timeout_ms=timeout_ms)
         found = []
-        for tp, records in polled.items():
-            self._next[tp.partition] = records[-1].offset + 1
+        for tp, records in self._poll(timeout_ms).items():
             for r in records:
                 headers = {name: value.decode("utf-8", "replace") for name, value in r.headers}
-                found.append(LoggedRecord(tp.partition, r.offset, r.timestamp, r.key, r.value, headers))
+                found.append(
+                    LoggedRecord(
+                        tp.partition, r.offset, r.timestamp, r.key, r.value, headers, list(r.headers)
+                    )
+                )
         return found
 
     def seek(self, partition: int, offset: int) -> None:
         """Go on reading ``partition`` at ``offset``."""
         with translated(self._settings, f"seek {self.topic}"):
             self._consumer.seek(TopicPartition(self.topic, partition), offset)
-        self._next[partition] = offset
+        self._next[partition] = self._positions[partition] = offset
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Commit, by partition, the next offset to read. Durable on return."""
-        wanted = {
-            TopicPartition(self.topic, partition): OffsetAndMetadata(offset, "", -1)
-            for partition, offset in offsets.items()
-        }
-        with translated(self._settings, f"commit {self.topic}"):
+        with translated(self._settings, f"commit {self.topic}"), ExitStack() as moving:
+            wanted = {}
+            for partition, offset in sorted(offsets.items()):
+                committed = moving.enter_context(self._progress.moving(partition, offset))
+                wanted[TopicPartition(self.topic, partition)] = OffsetAndMetadata(*committed, -1)
             self._consumer.commit(wanted, timeout_ms=COMMIT_TIMEOUT_MS)
 
     def beginning_offsets(self) -> dict[int, int]:

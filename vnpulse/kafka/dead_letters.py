@@ -7,7 +7,7 @@ from collections import Counter
 from vnpulse import __version__
 from vnpulse.batches import PartitionBatch
 from vnpulse.decoding import Rejection
-from vnpulse.kafka.producer import StockKafkaProducer
+from vnpulse.streaming.outputs import Outputs
 from vnpulse.topics import dead_letter_topic
 
 MAX_VALUE_BYTES = 3_145_728
@@ -16,28 +16,50 @@ MAX_VALUE_BYTES = 3_145_728
 MAX_MESSAGE_CHARS = 1_000
 
 
-class DeadLetters:
-    """Queues rejected records on ``<topic>_dlq``; durable once the producer is flushed.
+OWN_HEADERS = frozenset(
+    (
+        "original-topic",
+        "original-partition",
+        "original-offset",
+        "original-timestamp",
+        "original-key",
+        "reason",
+        "exception-type",
+        "message",
+        "attempts",
+        "component",
+        "version",
+        "truncated-from-bytes",
+    )
+)
+"""Headers that make a record a dead letter; all others are the record's own."""
 
-    The value and key are the original bytes, so a dead letter can be sent again as it was.
+
+class DeadLetters:
+    """Sends rejected records to ``<topic>_dlq``; durable once the outputs are published.
+
+    The value and key are the original bytes, so a dead letter can be sent again as it was. Headers
+    say where it came from and why it is here; those that the record had itself are kept.
     """
 
-    def __init__(self, producer: StockKafkaProducer, component: str) -> None:
-        self._producer = producer
+    def __init__(self, outputs: Outputs, component: str) -> None:
+        self._outputs = outputs
         self._component = component
         self.counts: Counter[str] = Counter()
 
     def send(self, batch: PartitionBatch, rejections: list[Rejection], attempts: int = 1) -> None:
-        """Queue the rejected rows of ``batch``."""
+        """Send the rejected rows of ``batch``."""
         topic = dead_letter_topic(batch.topic)
-        for row, reason, message in rejections:
-            value = batch.values[row]
+        for row, reason, message, exception in rejections:
+            value, key = batch.values[row], batch.keys[row]
             headers = {
                 "original-topic": batch.topic,
                 "original-partition": str(batch.partition),
                 "original-offset": str(batch.offsets[row]),
                 "original-timestamp": str(batch.timestamps[row]),
+                "original-key": "null" if key is None else key.decode("utf-8", "backslashreplace"),
                 "reason": reason,
+                "exception-type": exception,
                 "message": message[:MAX_MESSAGE_CHARS],
                 "attempts": str(attempts),
                 "component": self._component,
@@ -46,9 +68,9 @@ class DeadLetters:
             if value is not None and len(value) > MAX_VALUE_BYTES:
                 headers["truncated-from-bytes"] = str(len(value))
                 value = value[:MAX_VALUE_BYTES]
-            key = batch.keys[row]
             if key is None and value is None:
-                # The client refuses to send nothing at all.
-                key, headers["original-key"] = b"", "null"
-            self._producer.send(topic, key, value, [(name, text.encode()) for name, text in headers.items()])
+                key = b""  # the client refuses to send nothing at all
+            kept = batch.headers.get(row, {})
+            encoded = {**kept, **{name: text.encode() for name, text in headers.items()}}
+            self._outputs.send(batch.partition, topic, key, value, encoded.items())
             self.counts[reason] += 1

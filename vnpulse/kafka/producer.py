@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from kafka import KafkaProducer
@@ -14,6 +14,7 @@ from kafka.errors import KafkaError
 from vnpulse.kafka.connection import client_options, translated
 from vnpulse.metrics import NO_METRICS, Metrics
 from vnpulse.settings import KafkaSettings
+from vnpulse.streaming.outputs import Headers
 from vnpulse.topics import TopicSpec
 
 FLUSH_TIMEOUT_S = 60.0
@@ -23,17 +24,16 @@ MAX_REQUEST_BYTES = 8_388_608
 MAX_BLOCK_MS = 15_000
 """How long a send waits for a topic's metadata: a topic that is not there by then does not exist."""
 
-Headers = Iterable[tuple[str, bytes]]
 
-
-class _Unflushed:
-    """What was queued since the last flush, by topic."""
+class Unflushed:
+    """What was queued since the last flush, by topic, and what became of it."""
 
     def __init__(self) -> None:
         self.bytes = 0
+        self.error: BaseException | None = None
         self._records: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
         self._since: dict[str, float] = {}
-        self.failures: Counter[str] = Counter()
 
     def add(self, topic: str, size: int) -> None:
         """Count one record of ``size`` bytes."""
@@ -42,11 +42,16 @@ class _Unflushed:
         if topic not in self._since:
             self._since[topic] = time.perf_counter()
 
+    def failed(self, topic: str, error: BaseException) -> None:
+        """Note that one record did not arrive; called on the sender's thread."""
+        self.error = error
+        self._failures[topic] += 1
+
     def report(self, metrics: Metrics, answered: bool) -> None:
         """Say how it went; without an answer from the broker, every record counts as failed."""
         now = time.perf_counter()
         for topic, records in self._records.items():
-            failed = self.failures[topic] if answered else records
+            failed = self._failures[topic] if answered else records
             if failed:
                 metrics.increment("kafka.producer.error", failed, topic=topic)
             if records > failed:
@@ -86,8 +91,7 @@ class StockKafkaProducer:
         self._client_id = client_id
         self._producers: dict[str, KafkaProducer] = {}
         self._lock = threading.Lock()
-        self._failure: BaseException | None = None
-        self._unflushed = _Unflushed()
+        self._unflushed = Unflushed()
 
     def _producer(self, topic: str) -> KafkaProducer:
         codec = self._codecs.get(topic, "none")
@@ -131,20 +135,16 @@ class StockKafkaProducer:
         with translated(self._settings, f"produce to {topic}"):
             future = self._producer(topic).send(topic, key=raw_key, value=value, headers=list(headers))
         unflushed = self._unflushed
-        future.add_errback(self._failed, unflushed, topic)
+        future.add_errback(unflushed.failed, topic)
         if on_append is not None:
             future.add_callback(lambda m: on_append(m.partition, m.offset, m.timestamp))
         unflushed.add(topic, len(value or b"") + len(raw_key or b""))
         if unflushed.bytes >= self._settings.producer.buffer_memory:
             self.flush()
 
-    def _failed(self, unflushed: _Unflushed, topic: str, error: BaseException) -> None:
-        self._failure = error
-        unflushed.failures[topic] += 1
-
     def flush(self) -> None:
         """Wait until every queued record is acknowledged. Raises BrokerUnavailable or KafkaRefused."""
-        flushed, self._unflushed = self._unflushed, _Unflushed()
+        flushed, self._unflushed = self._unflushed, Unflushed()
         with translated(self._settings, "flush"):
             try:
                 for producer in self._producers.values():
@@ -153,11 +153,10 @@ class StockKafkaProducer:
                 flushed.report(self._metrics, answered=False)
                 raise
             flushed.report(self._metrics, answered=True)
-            failure, self._failure = self._failure, None
-            if failure is not None:
+            if flushed.error is not None:
                 # An idempotent producer that was refused one record fails for all that follow.
                 self._drop_producers()
-                raise failure
+                raise flushed.error
 
     def _drop_producers(self) -> None:
         """Give up what is queued; the next ``send`` makes new producers."""

@@ -12,9 +12,9 @@ from vnpulse.batches import PartitionBatch
 from vnpulse.clock import Clock
 from vnpulse.decoding import Rejection, decode_each
 from vnpulse.kafka.dead_letters import DeadLetters
-from vnpulse.kafka.producer import StockKafkaProducer
 from vnpulse.messages import Alert, AnalysisResult, RecordRef, encode
 from vnpulse.store.alerts import AlertStore
+from vnpulse.streaming.outputs import Outputs
 
 _decode_result = msgspec.json.Decoder(AnalysisResult).decode
 
@@ -38,6 +38,8 @@ class _Partition:
     """Records below were done before: their alerts and dead letters are out already."""
     states: _States
     changed: set[str] = field(default_factory=set)
+    staged: _States = field(default_factory=dict)
+    """What the states become when the alerts of the batch in hand are out."""
 
 
 class ResultHandler:
@@ -47,23 +49,23 @@ class ResultHandler:
     after a restart the results since then are read again and stepped through in silence, because
     their alerts are out. Without a snapshot that means all results that the topic still has.
 
-    The order is: alerts to the topic, flush, alerts to the store, then (in the loop) the commit.
-    A crash before the commit makes the same alerts again, with the same ids; so an alert is never
-    lost, and who reads the topic twice sees the same id.
+    The order is: alerts to the store, alerts to the topic and (in a transaction together with
+    them, or after them) the offset, then the states move on. A failure before that leaves the
+    states as they were, so the same alerts are made again, with the same ids.
     """
 
     def __init__(
         self,
         aggregator: Aggregator,
         store: AlertStore,
-        producer: StockKafkaProducer,
+        outputs: Outputs,
         dead_letters: DeadLetters,
         alert_topic: str,
         clock: Clock,
     ) -> None:
         self._aggregator = aggregator
         self._store = store
-        self._producer = producer
+        self._outputs = outputs
         self._dead_letters = dead_letters
         self._alert_topic = alert_topic
         self._clock = clock
@@ -73,30 +75,34 @@ class ResultHandler:
 
     def handle(self, batches: list[PartitionBatch]) -> dict[int, int]:
         """Turn results into alerts. See Handler."""
+        if self._clock.now_ms() >= self._snapshot_due_ms and any(
+            known.changed for known in self._partitions.values()
+        ):
+            self._save_snapshots()
         reached: dict[int, int] = {}
         alerts: list[Alert] = []
-        staged: list[tuple[PartitionBatch, _Partition, _States]] = []
         for batch in batches:
             known = self._partitions.get(batch.partition) or self._restore(batch)
             if known.next_offset < batch.start_offset:
                 reached[batch.partition] = known.next_offset
                 continue
-            fired, states = self._step_through(batch, known)
+            fired, known.staged = self._step_through(batch, known)
+            for alert in fired:
+                self._outputs.send(batch.partition, self._alert_topic, alert.symbol, encode(alert))
             alerts += fired
-            staged.append((batch, known, states))
-        for alert in alerts:
-            self._producer.send(self._alert_topic, alert.symbol, encode(alert))
-        self._producer.flush()
+            reached[batch.partition] = batch.next_offset
         self._store.write(alerts)
-        # The effects are out: only now the states move on, so a failure above leaves them as they were.
-        for batch, known, states in staged:
-            known.states |= states
-            known.changed |= states.keys()
-            known.next_offset = reached[batch.partition] = batch.next_offset
         self.counts["alerts"] += len(alerts)
-        if self._clock.now_ms() >= self._snapshot_due_ms:
-            self._save_snapshots()
         return reached
+
+    def settled(self, partition: int, offset: int) -> None:
+        """Move the states on. See Handler."""
+        known = self._partitions.get(partition)
+        if known is not None:
+            known.states |= known.staged
+            known.changed |= known.staged.keys()
+            known.staged = {}
+            known.next_offset = max(known.next_offset, offset)
 
     def _restore(self, batch: PartitionBatch) -> _Partition:
         next_offset, stored = self._store.load_snapshot(batch.topic, batch.partition)
@@ -143,16 +149,12 @@ class ResultHandler:
         self._snapshot_due_ms = self._clock.now_ms() + SNAPSHOT_PERIOD_MS
 
     def reject(self, batch: PartitionBatch, rejections: list[Rejection], attempts: int) -> None:
-        """Dead-letter rows of ``batch``, durably."""
-        self._dead_letters.send(batch, rejections, attempts)
-        self._producer.flush()
+        """Dead-letter rows of ``batch``."""
         known = self._partitions.get(batch.partition)
         if known is not None:
-            known.next_offset = max(known.next_offset, batch.next_offset)
+            known.staged = {}  # of an attempt that failed
+        self._dead_letters.send(batch, rejections, attempts)
 
     def close(self) -> None:
-        """Save the state, send what is queued, and let go of the broker."""
-        try:
-            self._save_snapshots()
-        finally:
-            self._producer.close()
+        """Save the state."""
+        self._save_snapshots()

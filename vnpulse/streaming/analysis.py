@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 import msgspec
@@ -13,9 +12,9 @@ from vnpulse.analysis import AnalysisRequest
 from vnpulse.batches import PartitionBatch
 from vnpulse.decoding import Rejection, decode_each
 from vnpulse.kafka.dead_letters import DeadLetters
-from vnpulse.kafka.producer import StockKafkaProducer
 from vnpulse.messages import AnalysisTrigger, AnalysisType, OffsetRange
 from vnpulse.streaming.analyzer_pool import AnalysisPool, EncodedResult
+from vnpulse.streaming.outputs import Outputs
 
 REQUESTS_PER_CALL = 512
 """Bounds what one analyzer call answers with, so that urgent requests are out before the rest starts."""
@@ -44,67 +43,91 @@ class _Coalesced:
 
 
 class TriggerHandler:
-    """Asks the analyzers what the triggers are about, and sends their results.
+    """Asks one analyzer what the triggers are about, and sends its results.
 
-    The analyzers are asked at the same time and each one's results leave when they are there, so
-    slow sentiment does not hold back prices within a batch. Result ids derive from the raw
-    records, so a batch that comes again gives the same results again, however it is cut.
+    There is one for each analyzer, and each reads all triggers at its own pace, so slow sentiment
+    holds back no price. Result ids derive from the raw records, so a batch that comes again
+    gives the same results again, however it is cut.
     """
 
     def __init__(
         self,
-        analyzers: Mapping[AnalysisType, AnalysisPool],
-        producer: StockKafkaProducer,
+        kind: AnalysisType,
+        analyzer: AnalysisPool,
+        outputs: Outputs,
         dead_letters: DeadLetters,
         result_topic: str,
+        *,
+        keeps_bad: bool = True,
     ) -> None:
-        self._analyzers = analyzers
-        self._producer = producer
+        """``keeps_bad``: whether this one, of all that read the same triggers, dead-letters what is none."""
+        self._kind: AnalysisType = kind
+        self._analyzer = analyzer
+        self._outputs = outputs
         self._dead_letters = dead_letters
         self._result_topic = result_topic
-        self._threads = ThreadPoolExecutor(max_workers=len(analyzers), thread_name_prefix="analyze")
+        self._keeps_bad = keeps_bad
         self.counts: Counter[str] = Counter()
 
     def handle(self, batches: list[PartitionBatch]) -> dict[int, int]:
         """Analyze what the triggers ask for and send the results. See Handler."""
-        triggers: list[AnalysisTrigger] = []
+        decoded: dict[int, list[AnalysisTrigger]] = {}
         rejected: list[tuple[PartitionBatch, list[Rejection]]] = []
         for batch in batches:
-            decoded, _, rejections = decode_each(batch.values, _decode_trigger)
+            triggers, _, rejections = decode_each(batch.values, _decode_trigger)
             rejected.append((batch, rejections))
-            triggers += decoded
-        self.counts["triggers"] += len(triggers)
-        pending = [
-            self._threads.submit(self._analyze, self._analyzers[kind], requests)
-            for kind, requests in coalesce(triggers).items()
-            if kind in self._analyzers
-        ]
-        for done in as_completed(pending):
-            self.counts["results"] += done.result()
-        for batch, rejections in rejected:
-            self._dead_letters.send(batch, rejections)
-        self._producer.flush()
+            decoded[batch.partition] = [t for t in triggers if self._kind in ANALYZERS_OF[t.trigger_type]]
+        for together in _without_shared_symbols(decoded):
+            self._analyze(together)
+        if self._keeps_bad:
+            for batch, rejections in rejected:
+                self._dead_letters.send(batch, rejections)
         return {batch.partition: batch.next_offset for batch in batches}
 
-    def _analyze(self, analyzer: AnalysisPool, requests: Sequence[AnalysisRequest]) -> int:
+    def _analyze(self, triggers: Mapping[int, list[AnalysisTrigger]]) -> None:
+        """Send the results for triggers by partition, no symbol of which is in two of them."""
+        cause = {t.symbol: partition for partition, some in triggers.items() for t in some}
+        everything = [trigger for some in triggers.values() for trigger in some]
+        requests = coalesce(everything).get(self._kind, [])
+        self.counts["triggers"] += len(everything)
         self.counts["requests"] += len(requests)
-        sent = 0
         for start in range(0, len(requests), REQUESTS_PER_CALL):
-            results: list[EncodedResult] = analyzer.analyze(requests[start : start + REQUESTS_PER_CALL])
+            results: list[EncodedResult] = self._analyzer.analyze(requests[start : start + REQUESTS_PER_CALL])
             for symbol, value in results:
-                self._producer.send(self._result_topic, symbol, value)
-            sent += len(results)
-        return sent
+                self._outputs.send(cause[symbol], self._result_topic, symbol, value)
+            self.counts["results"] += len(results)
 
     def reject(self, batch: PartitionBatch, rejections: list[Rejection], attempts: int) -> None:
-        """Dead-letter rows of ``batch``, durably."""
+        """Dead-letter rows of ``batch``."""
         self._dead_letters.send(batch, rejections, attempts)
-        self._producer.flush()
+
+    def settled(self, partition: int, offset: int) -> None:
+        """Do nothing: there is no state."""
 
     def close(self) -> None:
-        """Send what is queued and let go of the broker."""
-        self._threads.shutdown(wait=True)
-        self._producer.close()
+        """Do nothing: there is nothing to keep."""
+
+
+def _without_shared_symbols(
+    triggers: Mapping[int, list[AnalysisTrigger]],
+) -> Iterator[dict[int, list[AnalysisTrigger]]]:
+    """Split by partition so that no symbol of a part is in two partitions of it.
+
+    A result belongs to the partition whose triggers asked for it, because they are committed
+    together. Triggers are keyed by symbol, so this yields everything at once but for senders that
+    do otherwise.
+    """
+    left = dict(triggers)
+    while left:
+        together: dict[int, list[AnalysisTrigger]] = {}
+        symbols: set[str] = set()
+        for partition, some in left.items():
+            mine = {trigger.symbol for trigger in some}
+            if not mine & symbols:
+                together[partition] = some
+                symbols |= mine
+        yield together
+        left = {partition: some for partition, some in left.items() if partition not in together}
 
 
 def coalesce(triggers: Sequence[AnalysisTrigger]) -> dict[AnalysisType, list[AnalysisRequest]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,19 +12,14 @@ import msgspec
 
 from vnpulse.batches import PartitionBatch
 from vnpulse.decoding import Rejection
-from vnpulse.errors import VnpulseError
+from vnpulse.errors import StartOver, VnpulseError
+from vnpulse.streaming.outputs import Outputs
+from vnpulse.streaming.retries import RetrySettings
 
 log = logging.getLogger(__name__)
 
 POLL_TIMEOUT_MS = 200
 """How long a stop request may go unnoticed while there is nothing to read."""
-
-BACKOFF_BASE_S = 0.25
-BACKOFF_CAP_S = 15.0
-"""Failures that pass by themselves are tried again after base x 2^n seconds, with jitter, up to the cap."""
-
-ATTEMPTS_BEFORE_ISOLATING = 3
-"""A failure that is not known to pass is tried this often before single records are suspected."""
 
 
 class Source(Protocol):
@@ -45,14 +39,18 @@ class Handler(Protocol):
     """What a consumer group does with the records of one poll.
 
     ``handle`` returns, by partition, the offset to go on from, after every effect of the records
-    before it is durable. Normally that is the batch's ``next_offset``, which is then committed; an
-    earlier one makes the loop seek back, and commits nothing. It must be idempotent: a batch may
-    come again after any failure. It may raise; errors with ``retriable`` set are retried in place
-    for as long as it takes.
+    before it is durable, but for what it sent to its outputs: the loop publishes that. Normally
+    the offset is the batch's ``next_offset``, which is then committed; an earlier one makes the
+    loop seek back, and commits nothing. It must be idempotent: a batch may come again after any
+    failure. It may raise; errors with ``retriable`` set are retried in place.
+
+    ``settled`` is called when all effects below an offset are out and will not be repeated: state
+    that decides about effects moves on there and not before.
     """
 
     def handle(self, batches: list[PartitionBatch]) -> dict[int, int]: ...
     def reject(self, batch: PartitionBatch, rejections: list[Rejection], attempts: int) -> None: ...
+    def settled(self, partition: int, offset: int) -> None: ...
     def close(self) -> None: ...
 
 
@@ -68,27 +66,43 @@ class LoopHealth(msgspec.Struct, frozen=True):
     last_error: str
 
 
+_Pending = dict[int, PartitionBatch]
+
+
 class PartitionLoop:
     """Consumes partitions until told to stop. One thread runs ``run``; others call ``health``, ``stop``.
 
     Each round does, in this order:
 
     1. poll. Nothing is lost if this fails: positions are where the last round left them.
-    2. handle. On return the effects are durable. A retriable failure is tried again with backoff,
-       for as long as it takes, so an outage of the store or an analyzer delays and never skips.
-       Any other failure is tried a few times and then isolated: the batch is split in halves
-       until single records fail alone, and those go to the dead-letter topic.
-    3. commit what was handled to its end. If this fails the records come again, which handlers must bear.
+    2. handle. On return the effects are durable, but for what was sent. While an outage lasts the
+       same batch is tried again with backoff, so it delays and never skips. A failure of unknown
+       reason is tried a few times and then isolated: the batch is split in halves until single
+       records fail alone, and those go to the dead-letter topic.
+    3. publish what was sent. With transactions this is one for each partition, and commits its
+       offset; a partition that fails here goes back to step 2 without the others.
+    4. without transactions, commit. If this fails the records come again, which handlers must bear.
 
-    Stopping happens between rounds or between attempts; what was not committed comes again.
+    Nothing is polled meanwhile, and nobody takes the partitions away: they are assigned, there is no
+    session to lose. Stopping happens between rounds or between attempts; what was not committed
+    comes again. ``run`` raises StartOver if another process has claimed a partition, or if it cannot be
+    known whether a transaction was committed.
     """
 
     def __init__(
-        self, source_factory: Callable[[], Source], handler: Handler, stopping: threading.Event | None = None
+        self,
+        source_factory: Callable[[], Source],
+        handler: Handler,
+        outputs: Outputs,
+        retry: RetrySettings | None = None,
+        stopping: threading.Event | None = None,
     ) -> None:
         self._source_factory = source_factory
         self._handler = handler
+        self._outputs = outputs
+        self._retry = retry or RetrySettings()
         self._stopping = stopping or threading.Event()
+        self._committed: dict[int, int] = {}
         self._positions: dict[int, int] = {}
         self._records = 0
         self._last_poll_s = 0.0
@@ -116,25 +130,30 @@ class PartitionLoop:
 
     def run(self) -> None:
         """Consume until ``stop``. Opens the source itself, again and again if it must."""
-        while not self._stopping.is_set():
-            try:
-                source = self._source_factory()
-            except VnpulseError as error:
-                if not error.retriable:
-                    raise
-                self._round_failed(error)
-                continue
-            try:
-                self._positions = source.positions
-                self._consume(source)
-            except VnpulseError as error:
-                # The broker went away between rounds: open the source again at what is committed.
-                if not error.retriable:
-                    raise
-                self._round_failed(error)
-            finally:
-                source.close()
-        self._handler.close()
+        try:
+            while not self._stopping.is_set():
+                try:
+                    # Before the committed offsets are read: after this nobody else can move them.
+                    self._outputs.claim()
+                    source = self._source_factory()
+                except VnpulseError as error:
+                    if not error.retriable:
+                        raise
+                    self._round_failed(error)
+                    continue
+                try:
+                    self._committed, self._positions = source.positions, source.positions
+                    self._consume(source)
+                except VnpulseError as error:
+                    # The broker went away between rounds: open the source again at what is committed.
+                    if not error.retriable:
+                        raise
+                    self._round_failed(error)
+                finally:
+                    source.close()
+            self._handler.close()
+        finally:
+            self._outputs.close()
 
     def _round_failed(self, error: VnpulseError) -> None:
         self._failed(error)
@@ -146,105 +165,156 @@ class PartitionLoop:
         self._failing_since_s = 0.0
 
     def _consume(self, source: Source) -> None:
-        committed = source.positions
         while not self._stopping.is_set():
             batches = source.poll(POLL_TIMEOUT_MS)
             self._last_poll_s = time.time()
-            if not batches:
-                self._round_succeeded()
-                continue
-            reached = self._handle(batches)
-            if reached is None:
-                return
-            done = {}
-            for batch in batches:
-                offset = reached[batch.partition]
-                if offset == batch.next_offset:
-                    if offset > committed[batch.partition]:
-                        done[batch.partition] = offset
-                else:
-                    # What was committed stays so: its effects are out, only some state lacks it.
-                    log.info("%s/%d: going back to offset %d", batch.topic, batch.partition, offset)
-                    source.seek(batch.partition, offset)
-            if done:
-                source.commit(done)
-                committed |= done
-            self._positions = source.positions
-            self._records += sum(map(len, batches))
-            self._last_record_s = self._last_commit_s = time.time()
+            if batches:
+                if not self._process(source, batches):
+                    return
+                self._positions = source.positions
+                self._records += sum(map(len, batches))
+                self._last_record_s = self._last_commit_s = time.time()
+            else:
+                self._pass_markers(source)
             self._round_succeeded()
 
-    def _handle(self, batches: list[PartitionBatch]) -> dict[int, int] | None:
-        """Handle ``batches`` whatever it takes; None if told to stop before that succeeded."""
-        attempt = 0
+    def _pass_markers(self, source: Source) -> None:
+        """Commit offsets that hold no record, so that who has read everything has no lag."""
+        passed = {p: offset for p, offset in source.positions.items() if offset > self._committed[p]}
+        if passed:
+            for partition in self._outputs.publish(passed):
+                if self._outputs.transactional:
+                    self._committed[partition] = passed[partition]
+            self._commit(source, passed)
+            self._positions = source.positions
+
+    def _process(self, source: Source, batches: list[PartitionBatch], attempts: int = 0) -> bool:
+        """Handle and settle ``batches`` whatever it takes; False if told to stop before that succeeded.
+
+        ``attempts`` is how often they have failed as part of something larger.
+        """
+        pending = {batch.partition: batch for batch in batches}
+        retries = 0
         while not self._stopping.is_set():
             try:
-                return self._handler.handle(batches)
-            except VnpulseError as error:
-                self._failed(error)
-                if not error.retriable and attempt + 1 >= ATTEMPTS_BEFORE_ISOLATING:
-                    return self._isolate(batches, error, attempt + 1)
+                forward = self._attempt(source, pending, self._handler.handle)
+            except StartOver:
+                raise
             except Exception as error:
-                # A defect, ours or a library's, that some record brings out: it must neither stop
-                # the partition nor take good records with it.
-                log.exception("handling %s failed", batches[0].topic)
                 self._failed(error)
-                if attempt + 1 >= ATTEMPTS_BEFORE_ISOLATING:
-                    return self._isolate(batches, error, attempt + 1)
-            self._back_off(attempt)
-            attempt += 1
-        return None
+                attempts += 1
+                outage = isinstance(error, VnpulseError) and error.retriable
+                verdict = self._retry.verdict(error, retries + 1 if outage else attempts)
+                if verdict == "isolate":
+                    return self._isolate(source, list(pending.values()), error, attempts)
+                if verdict == "dead_letter":
+                    return self._give_up(source, list(pending.values()), error, attempts)
+                self._back_off(retries)
+                retries += 1
+            else:
+                self._commit(source, forward)
+                return True
+        return False
+
+    def _attempt(
+        self,
+        source: Source,
+        pending: _Pending,
+        handle: Callable[[list[PartitionBatch]], dict[int, int]],
+    ) -> dict[int, int]:
+        """Handle what is ``pending`` once, and take out of it what was settled.
+
+        Returns the offsets that are to be committed, none of which lies behind a committed one.
+        """
+        try:
+            reached = handle(list(pending.values()))
+            done: dict[int, int] = {}
+            for partition, batch in pending.items():
+                if reached[partition] == batch.next_offset:
+                    done[partition] = batch.next_offset
+                else:
+                    # What was committed stays so: its effects are out, only some state lacks it.
+                    log.info("%s/%d: going back to offset %d", batch.topic, partition, reached[partition])
+                    source.seek(partition, reached[partition])
+            forward = {p: offset for p, offset in done.items() if offset > self._committed[p]}
+            for partition in self._outputs.publish(forward):
+                self._settle(pending, partition, forward[partition])
+            for partition in done.keys() - forward.keys():
+                self._settle(pending, partition, done[partition])
+        except Exception:
+            self._outputs.discard()
+            raise
+        return forward
+
+    def _settle(self, pending: _Pending, partition: int, offset: int) -> None:
+        del pending[partition]
+        if self._outputs.transactional:
+            self._committed[partition] = max(self._committed[partition], offset)
+        self._handler.settled(partition, offset)
+
+    def _commit(self, source: Source, forward: dict[int, int]) -> None:
+        if forward and not self._outputs.transactional:
+            source.commit(forward)
+            self._committed |= forward
 
     def _isolate(
-        self, batches: list[PartitionBatch], error: Exception, attempts: int
-    ) -> dict[int, int] | None:
+        self, source: Source, batches: list[PartitionBatch], error: Exception, attempts: int
+    ) -> bool:
         """Halve ``batches`` until the records that fail stand alone, and dead-letter those."""
         if len(batches) == 1 and len(batches[0]) <= 1:
-            batch = batches[0]
-            rejections = (
-                [Rejection(0, "processing-error", f"{type(error).__name__}: {error}")] if len(batch) else []
-            )
-            return self._reject(batch, rejections, attempts)
-        reached: dict[int, int] = {}
+            return self._give_up(source, batches, error, attempts)
         for half in _halves(batches):
-            if any(reached.get(batch.partition, batch.start_offset) < batch.start_offset for batch in half):
-                continue  # the first half of this partition wants to go back; the rest comes again
-            try:
-                result: dict[int, int] | None = self._handler.handle(half)
-            except Exception as inner:
-                retriable = isinstance(inner, VnpulseError) and inner.retriable
-                result = self._handle(half) if retriable else self._isolate(half, inner, attempts)
-            if result is None:
-                return None
-            reached |= result
-        return reached
+            # If the first half of a partition wants to go back, the rest comes again with it.
+            wanted = [b for b in half if source.positions[b.partition] >= b.next_offset]
+            if wanted and not self._process(source, wanted, max(attempts, self._retry.max)):
+                return False
+        return True
 
-    def _reject(
-        self, batch: PartitionBatch, rejections: list[Rejection], attempts: int
-    ) -> dict[int, int] | None:
-        """Dead-letter ``rejections``, however long it takes: what cannot be kept is not passed over."""
-        attempt = 0
+    def _give_up(
+        self, source: Source, batches: list[PartitionBatch], error: Exception, attempts: int
+    ) -> bool:
+        """Dead-letter all of ``batches``, however long that takes: what cannot be kept is not passed over."""
+        kind = type(error).__name__
+        retriable = isinstance(error, VnpulseError) and error.retriable
+        reason = "outage" if retriable else "processing-error"
+
+        def reject(batches: list[PartitionBatch]) -> dict[int, int]:
+            for batch in batches:
+                rejections = [Rejection(row, reason, f"{kind}: {error}", kind) for row in range(len(batch))]
+                self._handler.reject(batch, rejections, attempts)
+            return {batch.partition: batch.next_offset for batch in batches}
+
+        pending = {batch.partition: batch for batch in batches}
+        retries = 0
         while not self._stopping.is_set():
             try:
-                self._handler.reject(batch, rejections, attempts)
-                return {batch.partition: batch.next_offset}
-            except Exception as error:
-                if not (isinstance(error, VnpulseError) and error.retriable):
-                    log.exception("dead-lettering from %s failed", batch.topic)
-                self._failed(error)
-            self._back_off(attempt)
-            attempt += 1
-        return None
+                forward = self._attempt(source, pending, reject)
+            except StartOver:
+                raise
+            except Exception as failure:
+                if not (isinstance(failure, VnpulseError) and failure.retriable):
+                    log.exception("dead-lettering from %s failed", batches[0].topic)
+                self._failed(failure)
+                self._back_off(retries)
+                retries += 1
+            else:
+                self._commit(source, forward)
+                return True
+        return False
 
     def _failed(self, error: Exception) -> None:
         self._last_error = f"{type(error).__name__}: {error}"
+        if not isinstance(error, VnpulseError):
+            # A defect, ours or a library's, that some record brings out: it must neither stop the
+            # partition nor take good records with it, but it must be seen.
+            log.error("%s", self._last_error, exc_info=error)
+        elif not self._failing_since_s:
+            log.warning("%s", error)
         if not self._failing_since_s:
             self._failing_since_s = time.time()
-            log.warning("%s", error)
 
-    def _back_off(self, attempt: int) -> None:
-        delay_s = min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2.0 ** min(attempt, 16))
-        self._stopping.wait(delay_s * random.uniform(0.5, 1.0))
+    def _back_off(self, retry: int) -> None:
+        self._stopping.wait(self._retry.wait_s(retry))
 
 
 def _halves(batches: list[PartitionBatch]) -> tuple[list[PartitionBatch], list[PartitionBatch]]:
@@ -261,6 +331,7 @@ def _halves(batches: list[PartitionBatch]) -> tuple[list[PartitionBatch], list[P
 
 
 def _rows(batch: PartitionBatch, rows: slice, start: int, following: int) -> PartitionBatch:
+    first, last, _ = rows.indices(len(batch))
     return PartitionBatch(
         topic=batch.topic,
         partition=batch.partition,
@@ -270,4 +341,5 @@ def _rows(batch: PartitionBatch, rows: slice, start: int, following: int) -> Par
         keys=batch.keys[rows],
         offsets=batch.offsets[rows],
         timestamps=batch.timestamps[rows],
+        headers={row - first: found for row, found in batch.headers.items() if first <= row < last},
     )

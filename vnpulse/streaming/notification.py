@@ -10,7 +10,6 @@ import msgspec
 from vnpulse.batches import PartitionBatch
 from vnpulse.decoding import Rejection, decode_each
 from vnpulse.kafka.dead_letters import DeadLetters
-from vnpulse.kafka.producer import StockKafkaProducer
 from vnpulse.messages import Alert
 from vnpulse.notification.channels import NotificationChannel
 
@@ -24,11 +23,8 @@ class AlertHandler:
     """Hands each alert to every channel. At least once: a crash before the commit repeats a batch,
     and channels that can tell (the file) drop what they already have."""
 
-    def __init__(
-        self, channels: Sequence[NotificationChannel], producer: StockKafkaProducer, dead_letters: DeadLetters
-    ) -> None:
+    def __init__(self, channels: Sequence[NotificationChannel], dead_letters: DeadLetters) -> None:
         self._channels = channels
-        self._producer = producer
         self._dead_letters = dead_letters
         self._taken: defaultdict[str, set[str]] = defaultdict(set)
         self._seen: OrderedDict[str, None] = OrderedDict()
@@ -37,11 +33,11 @@ class AlertHandler:
     def handle(self, batches: list[PartitionBatch]) -> dict[int, int]:
         """Send the alerts of ``batches``. See Handler."""
         alerts: dict[str, Alert] = {}
+        rejected: list[tuple[PartitionBatch, list[Rejection]]] = []
         for batch in batches:
             decoded, _, rejections = decode_each(batch.values, _decode_alert)
-            self._dead_letters.send(batch, rejections)
+            rejected.append((batch, rejections))
             alerts |= {alert.alert_id: alert for alert in decoded if alert.alert_id not in self._seen}
-        self._producer.flush()
         in_order = sorted(alerts.values(), key=lambda alert: alert.timestamp)
         failure: Exception | None = None
         for channel in self._channels:
@@ -57,6 +53,8 @@ class AlertHandler:
             raise failure
         self._taken.clear()
         self._remember(alerts)
+        for batch, rejections in rejected:
+            self._dead_letters.send(batch, rejections)
         return {batch.partition: batch.next_offset for batch in batches}
 
     def _remember(self, alerts: dict[str, Alert]) -> None:
@@ -65,10 +63,11 @@ class AlertHandler:
             self._seen.popitem(last=False)
 
     def reject(self, batch: PartitionBatch, rejections: list[Rejection], attempts: int) -> None:
-        """Dead-letter rows of ``batch``, durably."""
+        """Dead-letter rows of ``batch``."""
         self._dead_letters.send(batch, rejections, attempts)
-        self._producer.flush()
+
+    def settled(self, partition: int, offset: int) -> None:
+        """Do nothing: the channels have what they have."""
 
     def close(self) -> None:
-        """Send what is queued and let go of the broker."""
-        self._producer.close()
+        """Do nothing: there is nothing to keep."""

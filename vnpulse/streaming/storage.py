@@ -13,7 +13,6 @@ from vnpulse.clock import Clock
 from vnpulse.decoding import Rejection, decode_bars, decode_news
 from vnpulse.ids import derived_id
 from vnpulse.kafka.dead_letters import DeadLetters
-from vnpulse.kafka.producer import StockKafkaProducer
 from vnpulse.messages import (
     INTERVAL_MS,
     VIETNAM,
@@ -25,6 +24,7 @@ from vnpulse.messages import (
     encode,
 )
 from vnpulse.streaming.analyzer_pool import UpdatePool
+from vnpulse.streaming.outputs import Outputs
 
 _Batch = TypeVar("_Batch", BarBatch, NewsBatch)
 _Batch_contra = TypeVar("_Batch_contra", BarBatch, NewsBatch, contravariant=True)
@@ -40,23 +40,23 @@ class Writes(Protocol[_Batch_contra]):
 class _RawHandler(ABC, Generic[_Batch]):
     """What prices and news have in common: the order of effects.
 
-    Store, analyzers, triggers, dead letters, flush. The store comes first so that an analyzer
-    that restarts in between finds there whatever a trigger may ask it about. Dead letters come
-    late so that an outage, which repeats all of this, does not multiply them.
+    Store, analyzers, triggers, dead letters. The store comes first so that an analyzer that
+    restarts in between finds there whatever a trigger may ask it about. Dead letters come late so
+    that an outage, which repeats all of this, does not multiply them.
     """
 
     def __init__(
         self,
         store: Writes[_Batch],
         analyzers: UpdatePool[_Batch],
-        producer: StockKafkaProducer,
+        outputs: Outputs,
         dead_letters: DeadLetters,
         trigger_topic: str,
         clock: Clock,
     ) -> None:
         self._store: Writes[_Batch] = store
         self._analyzers: UpdatePool[_Batch] = analyzers
-        self._producer = producer
+        self._outputs = outputs
         self._dead_letters = dead_letters
         self._trigger_topic = trigger_topic
         self._clock = clock
@@ -82,19 +82,19 @@ class _RawHandler(ABC, Generic[_Batch]):
             reached[batch.partition] = batch.next_offset
             self._trigger(good)
             self._dead_letters.send(batch, bad)
-        self._producer.flush()
         self.counts["stored"] += sum(map(len, decoded))
         self.counts["rejected"] += sum(map(len, rejections))
         return reached
 
     def reject(self, batch: PartitionBatch, rejections: list[Rejection], attempts: int) -> None:
-        """Dead-letter rows of ``batch``, durably."""
+        """Dead-letter rows of ``batch``."""
         self._dead_letters.send(batch, rejections, attempts)
-        self._producer.flush()
+
+    def settled(self, partition: int, offset: int) -> None:
+        """Do nothing: the state is the store's and the analyzers'."""
 
     def close(self) -> None:
-        """Send what is queued and let go of the broker."""
-        self._producer.close()
+        """Do nothing: there is nothing to keep."""
 
     def _announce(
         self, kind: TriggerType, symbol: str, source: OffsetRange, event_time_ms: int, count: int
@@ -106,7 +106,7 @@ class _RawHandler(ABC, Generic[_Batch]):
             timestamp=dt.datetime.fromtimestamp(event_time_ms / 1000, VIETNAM),
             metadata=TriggerMetadata(data_count=count, sources=[source]),
         )
-        self._producer.send(self._trigger_topic, symbol, encode(trigger))
+        self._outputs.send(source.partition, self._trigger_topic, symbol, encode(trigger))
 
 
 class PriceHandler(_RawHandler[BarBatch]):
@@ -116,13 +116,13 @@ class PriceHandler(_RawHandler[BarBatch]):
         self,
         store: Writes[BarBatch],
         technical: UpdatePool[BarBatch],
-        producer: StockKafkaProducer,
+        outputs: Outputs,
         dead_letters: DeadLetters,
         trigger_topic: str,
         clock: Clock,
         analysed_intervals: Sequence[str],
     ) -> None:
-        super().__init__(store, technical, producer, dead_letters, trigger_topic, clock)
+        super().__init__(store, technical, outputs, dead_letters, trigger_topic, clock)
         self._analysed_intervals = frozenset(analysed_intervals)
 
     def _decode(self, batch: PartitionBatch, now_ms: int) -> tuple[BarBatch, list[Rejection]]:
@@ -156,13 +156,13 @@ class NewsHandler(_RawHandler[NewsBatch]):
         self,
         store: Writes[NewsBatch],
         sentiment: UpdatePool[NewsBatch],
-        producer: StockKafkaProducer,
+        outputs: Outputs,
         dead_letters: DeadLetters,
         trigger_topic: str,
         clock: Clock,
         symbols_of: Callable[[NewsItem], tuple[str, ...]],
     ) -> None:
-        super().__init__(store, sentiment, producer, dead_letters, trigger_topic, clock)
+        super().__init__(store, sentiment, outputs, dead_letters, trigger_topic, clock)
         self._symbols_of = symbols_of
 
     def _decode(self, batch: PartitionBatch, now_ms: int) -> tuple[NewsBatch, list[Rejection]]:

@@ -11,6 +11,7 @@ from vnpulse import __version__
 from vnpulse.batches import PartitionBatch
 from vnpulse.decoding import Rejection
 from vnpulse.kafka.dead_letters import MAX_MESSAGE_CHARS, MAX_VALUE_BYTES, DeadLetters
+from vnpulse.kafka.outputs import PlainOutputs
 from vnpulse.topics import PRICES, dead_letter_topic, load_topics
 
 
@@ -30,7 +31,7 @@ def batch_of(topic: str, records: list[tuple[bytes | None, bytes | None]]) -> Pa
 
 def test_a_dead_letter_is_the_record_with_its_origin_and_reason(trial: Trial) -> None:
     trial.make_topic(dead_letter_topic(PRICES), 3)
-    letters = DeadLetters(trial.producer(), "storage/prices/0-9")
+    letters = DeadLetters(PlainOutputs(trial.producer()), "storage/prices/0-9")
     batch = batch_of(trial.topic(PRICES), [(b"VCB", b"good"), (b"\xff", b"{broken"), (b"FPT", None)])
     rejections = [Rejection(1, "not-json", "giá xấu " * 500), Rejection(2, "null-value", "no value")]
     letters.send(batch, rejections, attempts=3)
@@ -44,7 +45,9 @@ def test_a_dead_letter_is_the_record_with_its_origin_and_reason(trial: Trial) ->
         "original-partition": "7",
         "original-offset": "101",
         "original-timestamp": "5001",
+        "original-key": "\\xff",
         "reason": "not-json",
+        "exception-type": "Rejection",
         "message": ("giá xấu " * 500)[:MAX_MESSAGE_CHARS],
         "attempts": "3",
         "component": "storage/prices/0-9",
@@ -59,7 +62,7 @@ def test_a_value_that_cannot_fit_is_cut_and_says_so(trial: Trial) -> None:
     trial.make_topic(name, max_message_bytes=load_topics()[name].max_message_bytes)
     value = random.Random(1).randbytes(MAX_VALUE_BYTES + 500_000)  # does not compress
     whole = random.Random(2).randbytes(MAX_VALUE_BYTES)
-    letters = DeadLetters(trial.producer(), "test")
+    letters = DeadLetters(PlainOutputs(trial.producer()), "test")
     batch = batch_of(trial.topic(PRICES), [(None, value), (None, whole)])
     letters.send(batch, [Rejection(0, "not-json", "x" * 2_000), Rejection(1, "not-json", "x" * 2_000)])
     trial.producer().flush()
@@ -73,7 +76,7 @@ def test_a_value_that_cannot_fit_is_cut_and_says_so(trial: Trial) -> None:
 def test_a_dead_letter_can_be_sent_again_as_it_was(trial: Trial) -> None:
     trial.make_topic(PRICES, 10)
     trial.make_topic(dead_letter_topic(PRICES), 3)
-    DeadLetters(trial.producer(), "test").send(
+    DeadLetters(PlainOutputs(trial.producer()), "test").send(
         batch_of(trial.topic(PRICES), [(b"VCB", b"bytes \x00\xff")]), [Rejection(0, "not-json", "")]
     )
     trial.producer().flush()
@@ -87,7 +90,7 @@ def test_a_dead_letter_can_be_sent_again_as_it_was(trial: Trial) -> None:
 def test_a_record_with_neither_key_nor_value_can_be_kept_too(trial: Trial) -> None:
     """Kafka allows such records and other clients send them; kafka-python's ``send`` refuses them."""
     trial.make_topic(dead_letter_topic(PRICES))
-    DeadLetters(trial.producer(), "test").send(
+    DeadLetters(PlainOutputs(trial.producer()), "test").send(
         batch_of(trial.topic(PRICES), [(None, None)]), [Rejection(0, "null-value", "no value")]
     )
     trial.producer().flush()

@@ -10,11 +10,12 @@ from vnpulse.kafka.dead_letters import MAX_MESSAGE_CHARS, MAX_VALUE_BYTES, DeadL
 from vnpulse.topics import load_topics
 
 
-class Producer:
+class Outputs:
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes | None, bytes | None, dict[str, str]]] = []
 
-    def send(self, topic: str, key: Any, value: Any, headers: Any) -> None:
+    def send(self, cause: int, topic: str, key: Any, value: Any, headers: Any) -> None:
+        assert cause == 2
         self.sent.append((topic, key, value, {name: text.decode() for name, text in headers}))
 
 
@@ -26,10 +27,10 @@ def batch(*values: bytes | None) -> PartitionBatch:
 
 
 def test_a_dead_letter_is_the_record_as_it_was_with_where_it_came_from_and_why() -> None:
-    producer = Producer()
-    letters = DeadLetters(producer, "notification/alerts/0-2")  # type: ignore[arg-type]
+    outputs = Outputs()
+    letters = DeadLetters(outputs, "notification/alerts/0-2")  # type: ignore[arg-type]
     letters.send(batch(b"a", b"\xff\x00"), [Rejection(1, "not-json", "lỗi")], attempts=3)
-    [(topic, key, value, headers)] = producer.sent
+    [(topic, key, value, headers)] = outputs.sent
     assert (topic, key, value) == ("alerts_dlq", b"k1", b"\xff\x00")
     wanted = {
         "original-topic": "alerts",
@@ -46,16 +47,16 @@ def test_a_dead_letter_is_the_record_as_it_was_with_where_it_came_from_and_why()
 
 
 def test_a_record_without_a_value_keeps_having_none() -> None:
-    producer = Producer()
-    DeadLetters(producer, "x").send(batch(None), [Rejection(0, "null-value", "none")])  # type: ignore[arg-type]
-    assert producer.sent[0][2] is None
+    outputs = Outputs()
+    DeadLetters(outputs, "x").send(batch(None), [Rejection(0, "null-value", "none")])  # type: ignore[arg-type]
+    assert outputs.sent[0][2] is None
 
 
 def test_a_dead_letter_fits_its_topic_however_large_the_record_and_its_error() -> None:
-    producer = Producer()
+    outputs = Outputs()
     huge = b"x" * (MAX_VALUE_BYTES + 10)
-    DeadLetters(producer, "x").send(batch(huge), [Rejection(0, "not-json", "ộ" * 5_000)])  # type: ignore[arg-type]
-    _, key, value, headers = producer.sent[0]
+    DeadLetters(outputs, "x").send(batch(huge), [Rejection(0, "not-json", "ộ" * 5_000)])  # type: ignore[arg-type]
+    _, key, value, headers = outputs.sent[0]
     assert headers["truncated-from-bytes"] == str(len(huge))
     assert len(headers["message"]) == MAX_MESSAGE_CHARS
     size = len(value or b"") + len(key or b"") + sum(len(n) + len(t.encode()) for n, t in headers.items())
@@ -63,6 +64,6 @@ def test_a_dead_letter_fits_its_topic_however_large_the_record_and_its_error() -
 
 
 def test_nothing_rejected_is_nothing_sent() -> None:
-    producer = Producer()
-    DeadLetters(producer, "x").send(batch(b"a"), [])  # type: ignore[arg-type]
-    assert producer.sent == []
+    outputs = Outputs()
+    DeadLetters(outputs, "x").send(batch(b"a"), [])  # type: ignore[arg-type]
+    assert outputs.sent == []

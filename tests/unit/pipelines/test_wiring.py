@@ -35,13 +35,13 @@ def settings(prefix: str = "", **placement: Any) -> Settings:
     )
 
 
-def make_handler(_: Settings, __: str) -> Any:
+def make_handler(*_: Any) -> Any:
     raise AssertionError("made in the actor, not here")
 
 
 def actors(hosts: int, count: int, prefix: str = "") -> list[ActorSpec]:
     cluster = Cluster(settings(prefix), {PRICES: count})
-    return consumer_actors(cluster, "storage", PRICES, ConsumerPlacement(hosts=hosts), make_handler)
+    return consumer_actors(cluster, "storage", PRICES, ConsumerPlacement(hosts=hosts), {"": make_handler})
 
 
 @given(st.integers(1, 40), st.integers(1, 30))

@@ -13,6 +13,7 @@ from vnpulse.batches import PartitionBatch
 
 
 class Sent(NamedTuple):
+    cause: int
     topic: str
     key: str | bytes | None
     value: bytes | None
@@ -34,36 +35,26 @@ class Journal:
             self.events.append(effect)
 
 
-class FakeProducer:
-    """Queued records become ``durable`` when flushed."""
+class FakeOutputs:
+    """Keeps what is sent; publishing is the loop's business."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self.queued: list[Sent] = []
-        self.durable: list[Sent] = []
-        self.closed = False
+        self.sent: list[Sent] = []
 
     def send(
         self,
+        cause: int,
         topic: str,
         key: str | bytes | None,
         value: bytes | None,
         headers: Iterable[tuple[str, bytes]] = (),
-        on_append: object = None,
     ) -> None:
         self._journal.note(f"send {topic}")
-        self.queued.append(Sent(topic, key, value, {name: text.decode() for name, text in headers}))
-
-    def flush(self) -> None:
-        self._journal.note("flush")
-        self.durable += self.queued
-        self.queued.clear()
-
-    def close(self) -> None:
-        self.closed = True
+        self.sent.append(Sent(cause, topic, key, value, {name: text.decode() for name, text in headers}))
 
     def to(self, topic: str) -> list[Sent]:
-        return [sent for sent in self.durable if sent.topic == topic]
+        return [sent for sent in self.sent if sent.topic == topic]
 
 
 class FakePool:
@@ -116,8 +107,8 @@ def journal() -> Journal:
 
 
 @pytest.fixture
-def producer(journal: Journal) -> FakeProducer:
-    return FakeProducer(journal)
+def outputs(journal: Journal) -> FakeOutputs:
+    return FakeOutputs(journal)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -109,26 +109,46 @@ class MemoryAlertStore:
         self.complete_to[topic, partition] = next_offset
 
 
-class TopicProducer:
-    """What was flushed is on the topics."""
+class TopicOutputs:
+    """What was published is on the topics. Plain outputs cannot take back what was sent."""
 
-    def __init__(self, failures: Failures) -> None:
+    def __init__(self, failures: Failures, transactional: bool, world: World) -> None:
         self._failures = failures
-        self._queued: list[tuple[str, Any, Any]] = []
+        self._world = world
+        self.transactional = transactional
+        self._queued: list[tuple[str, Any, Any, list[tuple[str, bytes]]]] = []
         self.sent: list[tuple[str, Any, Any]] = []
         self.reasons: list[str] = []
 
-    def send(self, topic: str, key: Any, value: Any, headers: Any = ()) -> None:
-        self._queued.append((topic, key, value))
-        self.reasons += [text.decode() for name, text in headers if name == "reason"]
+    def claim(self) -> None:
+        pass
 
-    def flush(self) -> None:
+    def send(self, cause: int, topic: str, key: Any, value: Any, headers: Any = ()) -> None:
+        assert cause == 2
+        self._queued.append((topic, key, value, list(headers)))
+
+    def publish(self, offsets: Mapping[int, int]) -> Iterator[int]:
         self._failures.at("flush", BrokerUnavailable("away"))
-        self.sent += self._queued
+        if self.transactional and offsets:
+            self._world.commit(offsets)
+        if not self.transactional or offsets:
+            self._move()
         self._queued.clear()
+        yield from offsets
+
+    def _move(self) -> None:
+        for topic, key, value, headers in self._queued:
+            self.sent.append((topic, key, value))
+            self.reasons += [text.decode() for name, text in headers if name == "reason"]
+
+    def discard(self) -> None:
+        if self.transactional:
+            self._queued.clear()
 
     def close(self) -> None:
-        self.sent += self._queued
+        if not self.transactional:
+            self._move()
+        self._queued.clear()
 
     def alerts(self) -> list[Alert]:
         return [msgspec.json.decode(value, type=Alert) for topic, _, value in self.sent if topic == ALERTS]
@@ -157,13 +177,17 @@ class World:
     """One results partition, the store and the producer; ``live`` is one process's life."""
 
     def __init__(
-        self, values: list[bytes | None], failures: Mapping[str, set[int]] | None = None, per_poll: int = 4
+        self,
+        values: list[bytes | None],
+        failures: Mapping[str, set[int]] | None = None,
+        per_poll: int = 4,
+        transactional: bool = False,
     ) -> None:
         self.values = values
         self.per_poll = per_poll
         self.failures = Failures(failures)
         self.store = MemoryAlertStore(self.failures)
-        self.producer = TopicProducer(self.failures)
+        self.outputs = TopicOutputs(self.failures, transactional, self)
         self.clock = ManualClock(1_753_668_000_000)
         self.committed: dict[int, int] = {}
         self.polls = 0
@@ -171,14 +195,22 @@ class World:
 
     def handler(self) -> ResultHandler:
         return ResultHandler(
-            aggregator(), self.store, self.producer, DeadLetters(self.producer, "test"), ALERTS, self.clock
+            aggregator(), self.store, self.outputs, DeadLetters(self.outputs, "test"), ALERTS, self.clock
         )  # type: ignore[arg-type]
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        if self.crash_after_commits == 0:
+            raise Crash
+        self.crash_after_commits -= 1
+        self.committed |= offsets
 
     def live(self, crash_after_commits: int = -1) -> None:
         """Run until all is read, or until the process dies after so many commits."""
         self.crash_after_commits = crash_after_commits
         stopping = Impatient()
-        loop = PartitionLoop(lambda: WorldSource(self, stopping), self.handler(), stopping)
+        loop = PartitionLoop(
+            lambda: WorldSource(self, stopping), self.handler(), self.outputs, stopping=stopping
+        )
         if crash_after_commits < 0:
             loop.run()
         else:
@@ -216,10 +248,7 @@ class WorldSource:
         self._next = offset
 
     def commit(self, offsets: Mapping[int, int]) -> None:
-        if self._world.crash_after_commits == 0:
-            raise Crash
-        self._world.crash_after_commits -= 1
-        self._world.committed |= offsets
+        self._world.commit(offsets)
 
     def close(self) -> None:
         pass
@@ -228,7 +257,7 @@ class WorldSource:
 def undisturbed(values: list[bytes | None]) -> list[Alert]:
     world = World(values)
     world.live()
-    return world.producer.alerts()
+    return world.outputs.alerts()
 
 
 def test_the_swinging_log_gives_many_alerts_once_each() -> None:
@@ -240,10 +269,10 @@ def test_the_swinging_log_gives_many_alerts_once_each() -> None:
 def test_alerts_are_on_the_topic_keyed_by_symbol_and_in_the_store() -> None:
     world = World(swinging(30))
     world.live()
-    assert [key for topic, key, _ in world.producer.sent if topic == ALERTS] == [
-        alert.symbol for alert in world.producer.alerts()
+    assert [key for topic, key, _ in world.outputs.sent if topic == ALERTS] == [
+        alert.symbol for alert in world.outputs.alerts()
     ]
-    assert world.store.alerts == {alert.alert_id: alert for alert in world.producer.alerts()}
+    assert world.store.alerts == {alert.alert_id: alert for alert in world.outputs.alerts()}
     assert world.committed == {2: 30}
 
 
@@ -251,20 +280,20 @@ def test_alerts_are_on_the_topic_keyed_by_symbol_and_in_the_store() -> None:
 def test_alerts_do_not_depend_on_how_the_log_is_cut_into_polls(per_poll: int) -> None:
     world = World(swinging(60), per_poll=per_poll)
     world.live()
-    assert world.producer.alerts() == undisturbed(swinging(60))
+    assert world.outputs.alerts() == undisturbed(swinging(60))
 
 
 def test_a_store_that_fails_leaves_the_state_as_it_was_and_doubles_no_alert() -> None:
     world = World(swinging(60), {"write": {3, 4, 9}})
     world.live()
-    alerts = {alert.alert_id: alert for alert in world.producer.alerts()}
+    alerts = {alert.alert_id: alert for alert in world.outputs.alerts()}
     assert list(alerts.values()) == undisturbed(swinging(60))
     assert world.store.alerts == alerts
     assert world.store.loads == 1
     assert world.committed == {2: 60}
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.fixed_dictionaries(
         {kind: st.sets(st.integers(0, 25), max_size=5) for kind in ("write", "load", "save", "flush")}
@@ -283,7 +312,7 @@ def test_whatever_fails_and_whenever_the_process_dies_the_same_alerts_come_out(
     with suppress(StoreUnavailable):  # when the state is written down a last time
         world.live()
     expected = undisturbed(swinging(40))
-    assert {a.alert_id for a in world.producer.alerts()} == {a.alert_id for a in expected}
+    assert {a.alert_id for a in world.outputs.alerts()} == {a.alert_id for a in expected}
     assert world.store.alerts == {alert.alert_id: alert for alert in expected}
     assert world.committed == {2: 40}
 
@@ -293,9 +322,9 @@ def test_a_restart_after_a_crash_repeats_no_alert_whose_results_were_committed()
     world.live(crash_after_commits=8)
     committed = world.committed[2]
     assert world.store.complete_to[RESULTS, 2] < committed
-    before = len(world.producer.alerts())
+    before = len(world.outputs.alerts())
     world.live()
-    alerts = world.producer.alerts()
+    alerts = world.outputs.alerts()
     assert before > 0
     # The results of the round that died before its commit come again, and so do their alerts.
     repeated = {a.alert_id for a in alerts[:before]} & {a.alert_id for a in alerts[before:]}
@@ -308,12 +337,12 @@ def test_a_restart_after_a_crash_repeats_no_alert_whose_results_were_committed()
 def test_a_failure_while_catching_up_repeats_no_alert_whose_results_were_committed() -> None:
     world = World(swinging(60))
     world.live(crash_after_commits=8)
-    committed, before = world.committed[2], len(world.producer.alerts())
+    committed, before = world.committed[2], len(world.outputs.alerts())
     # Old and new results come in one poll, and the store fails once while their alerts are written.
     world.per_poll = 100
     world.failures = world.store.failures = Failures({"write": {0}})
     world.live()
-    later = world.producer.alerts()[before:]
+    later = world.outputs.alerts()[before:]
     causes = [a.data.explanation["components"]["technical"]["result_id"] for a in later]
     assert min(int(cause.split("-")[1]) for cause in causes) >= committed
 
@@ -326,7 +355,7 @@ def test_a_clean_stop_writes_the_state_down_so_that_nothing_is_read_again() -> N
     world.values = swinging(34)
     world.live()
     assert world.polls - polls == 2
-    assert world.producer.alerts() == undisturbed(swinging(34))
+    assert world.outputs.alerts() == undisturbed(swinging(34))
 
 
 def test_unreadable_results_are_dead_lettered_once_although_the_log_is_read_again() -> None:
@@ -335,8 +364,8 @@ def test_unreadable_results_are_dead_lettered_once_although_the_log_is_read_agai
     world = World(values, {"write": {1}})
     world.live(crash_after_commits=3)
     world.live()
-    assert world.producer.dead() == [b"nonsense", None]
-    assert sorted(world.producer.reasons) == ["not-json", "null-value"]
+    assert world.outputs.dead() == [b"nonsense", None]
+    assert sorted(world.outputs.reasons) == ["not-json", "null-value"]
 
 
 @pytest.mark.parametrize("at", [0, 13, 29])
@@ -345,10 +374,10 @@ def test_a_result_that_the_aggregator_cannot_stomach_is_isolated_and_the_rest_go
     values[at] = poison = result(at, "VCB", close="25.0")
     world = World(values, per_poll=10)
     world.live()
-    assert world.producer.dead() == [poison]
-    assert world.producer.reasons == ["processing-error"]
+    assert world.outputs.dead() == [poison]
+    assert world.outputs.reasons == ["processing-error"]
     expected = undisturbed([value for value in values if value != poison])
-    assert {a.alert_id for a in world.producer.alerts()} == {a.alert_id for a in expected}
+    assert {a.alert_id for a in world.outputs.alerts()} == {a.alert_id for a in expected}
     assert world.committed == {2: 30}
 
 
@@ -357,20 +386,46 @@ def test_a_result_that_was_dead_lettered_before_a_crash_is_not_dead_lettered_aga
     values[6] = poison = result(6, "VCB", close="25.0")
     world = World(values)
     world.live(crash_after_commits=6)
-    assert world.producer.dead() == [poison]
-    committed, before = world.committed[2], len(world.producer.alerts())
+    assert world.outputs.dead() == [poison]
+    committed, before = world.committed[2], len(world.outputs.alerts())
     world.live()
-    assert world.producer.dead() == [poison]
-    assert {a.alert_id for a in world.producer.alerts()} == {
+    assert world.outputs.dead() == [poison]
+    assert {a.alert_id for a in world.outputs.alerts()} == {
         a.alert_id for a in undisturbed([v for v in values if v != poison])
     }
-    later = world.producer.alerts()[before:]
+    later = world.outputs.alerts()[before:]
     causes = [a.data.explanation["components"]["technical"]["result_id"] for a in later]
     assert min(int(cause.split("-")[1]) for cause in causes) >= committed
 
 
-def test_alerts_come_before_the_store_and_both_before_the_state(
-    producer: Any, journal: Any, records: Any
+@settings(max_examples=40, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {kind: st.sets(st.integers(0, 25), max_size=5) for kind in ("write", "load", "flush")}
+    ),
+    st.lists(st.integers(0, 8), max_size=3),
+    st.integers(1, 9),
+)
+def test_in_transactions_every_alert_and_dead_letter_is_there_once_whatever_fails(
+    failures: dict[str, set[int]], lives: list[int], per_poll: int
+) -> None:
+    values = swinging(40)
+    values[11] = b"nonsense"
+    world = World(values, failures, per_poll, transactional=True)
+    for commits in lives:
+        if world.committed.get(2, 0) < 40 - (commits + 1) * per_poll:
+            world.live(crash_after_commits=commits)
+        world.clock.advance(SNAPSHOT_PERIOD_MS // 2)
+    world.live()
+    expected = undisturbed(values)
+    assert world.outputs.alerts() == expected
+    assert world.outputs.dead() == [b"nonsense"]
+    assert world.store.alerts == {alert.alert_id: alert for alert in expected}
+    assert world.committed == {2: 40}
+
+
+def test_alerts_are_in_the_store_before_they_are_published_and_the_state_moves_on_after(
+    outputs: Any, journal: Any, records: Any
 ) -> None:
     class NotingStore(MemoryAlertStore):
         def write(self, alerts: list[Alert]) -> None:
@@ -380,32 +435,30 @@ def test_alerts_come_before_the_store_and_both_before_the_state(
             journal.note("state")
 
     over = ResultHandler(
-        aggregator(), NotingStore(), producer, DeadLetters(producer, "test"), ALERTS, ManualClock(0)
+        aggregator(), NotingStore(), outputs, DeadLetters(outputs, "test"), ALERTS, ManualClock(0)
     )  # type: ignore[arg-type]
     assert over.handle([records([result(0), result(1), result(2)], RESULTS)]) == {0: 3}
-    assert journal.events == [f"send {ALERTS}", "flush", "store", "state"]
+    over.close()
+    assert journal.events == [f"send {ALERTS}", "store"]
+    over.settled(0, 3)
+    over.close()
+    assert journal.events == [f"send {ALERTS}", "store", "state"]
 
 
-def test_the_state_is_written_every_few_seconds_not_with_every_poll(producer: Any, records: Any) -> None:
+def test_the_state_is_written_every_few_seconds_not_with_every_poll(outputs: Any, records: Any) -> None:
     store, clock = MemoryAlertStore(), ManualClock(1_000_000)
-    over = ResultHandler(aggregator(), store, producer, DeadLetters(producer, "test"), ALERTS, clock)  # type: ignore[arg-type]
-    for i in range(3):
+    over = ResultHandler(aggregator(), store, outputs, DeadLetters(outputs, "test"), ALERTS, clock)  # type: ignore[arg-type]
+
+    def handle(i: int) -> None:
         over.handle([records([result(i)], RESULTS, start=i)])
-    assert store.complete_to == {(RESULTS, 0): 1}
+        over.settled(0, i + 1)
+
+    for i in range(3):
+        handle(i)
+    assert store.complete_to == {(RESULTS, 0): 1}, "what was settled before the second"
     clock.advance(SNAPSHOT_PERIOD_MS)
-    over.handle([records([result(3)], RESULTS, start=3)])
-    assert store.complete_to == {(RESULTS, 0): 4}
-    over.handle([records([result(4)], RESULTS, start=4)])
+    handle(3)
+    handle(4)
+    assert store.complete_to == {(RESULTS, 0): 3}
     over.close()
     assert store.complete_to == {(RESULTS, 0): 5}
-    assert producer.closed
-
-
-def test_closing_while_the_store_is_away_still_sends_what_is_queued(producer: Any, records: Any) -> None:
-    store = MemoryAlertStore(Failures({"save": {1}}))
-    over = ResultHandler(aggregator(), store, producer, DeadLetters(producer, "test"), ALERTS, ManualClock(0))  # type: ignore[arg-type]
-    over.handle([records([result(0)], RESULTS)])
-    over.handle([records([result(1)], RESULTS, start=1)])
-    with suppress(StoreUnavailable):
-        over.close()
-    assert producer.closed

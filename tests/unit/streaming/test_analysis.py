@@ -60,12 +60,18 @@ def sentiment() -> EchoPool:
 
 
 @pytest.fixture
-def handler(technical: EchoPool, sentiment: EchoPool, producer: Any) -> Iterator[TriggerHandler]:
-    made = TriggerHandler(
-        {"technical": technical, "sentiment": sentiment}, producer, DeadLetters(producer, "test"), RESULTS
-    )
+def handler(technical: EchoPool, outputs: Any) -> Iterator[TriggerHandler]:
+    made = TriggerHandler("technical", technical, outputs, DeadLetters(outputs, "test"), RESULTS)
     yield made
     made.close()
+
+
+@pytest.fixture
+def of_news(sentiment: EchoPool, outputs: Any) -> TriggerHandler:
+    """The one that reads the same triggers for the other analyzer."""
+    return TriggerHandler(
+        "sentiment", sentiment, outputs, DeadLetters(outputs, "test"), RESULTS, keeps_bad=False
+    )
 
 
 def test_stretches_that_touch_or_overlap_are_joined_and_others_are_not() -> None:
@@ -141,35 +147,48 @@ def test_a_trigger_type_asks_its_analyzers(kind: Literal["scheduled"], asked: se
     assert set(coalesce([trigger("VCB", kind=kind)])) == asked
 
 
-def test_results_are_durable_when_the_batch_is_done(
-    handler: TriggerHandler, producer: Any, records: Any
+def test_each_analyzer_answers_what_concerns_it_and_passes_over_the_rest(
+    handler: TriggerHandler, of_news: TriggerHandler, outputs: Any, records: Any
 ) -> None:
     values = [
         encode(trigger("VCB", prices(0, 3))),
         encode(trigger("FPT", OffsetRange(NEWS, 0, 0, 0), kind="news_update")),
+        encode(trigger("HPG", kind="scheduled")),
     ]
-    assert handler.handle([records(values, TRIGGERS, 1, 5)]) == {1: 7}
-    assert sorted((sent.key, sent.value) for sent in producer.to(RESULTS)) == [
-        ("FPT", b"FPT"),
-        ("VCB", b"VCB"),
-    ]
-    assert producer.queued == []
+    assert handler.handle([records(values, TRIGGERS, 1, 5)]) == {1: 8}
+    assert [(sent.cause, sent.key) for sent in outputs.to(RESULTS)] == [(1, "VCB"), (1, "HPG")]
+    outputs.sent.clear()
+    assert of_news.handle([records(values, TRIGGERS, 1, 5)]) == {1: 8}
+    assert [(sent.cause, sent.key) for sent in outputs.to(RESULTS)] == [(1, "FPT"), (1, "HPG")]
 
 
-def test_triggers_of_all_partitions_of_a_poll_coalesce(
-    handler: TriggerHandler, technical: EchoPool, records: Any
+def test_a_result_belongs_to_the_partition_whose_triggers_asked_for_it(
+    handler: TriggerHandler, technical: EchoPool, outputs: Any, records: Any
 ) -> None:
+    """Also when somebody sends triggers of one symbol to several partitions."""
     handler.handle(
         [
-            records([encode(trigger("VCB", prices(0, 3)))], TRIGGERS, 0),
+            records(
+                [encode(trigger("VCB", prices(0, 3))), encode(trigger("FPT", prices(1, 1)))], TRIGGERS, 0
+            ),
             records([encode(trigger("VCB", prices(4, 6)))], TRIGGERS, 1),
+            records([encode(trigger("HPG", prices(7, 7)))], TRIGGERS, 2),
         ]
     )
-    assert [[request.sources for request in call] for call in technical.calls] == [[(prices(0, 6),)]]
+    assert sorted((sent.cause, sent.key) for sent in outputs.to(RESULTS)) == [
+        (0, "FPT"),
+        (0, "VCB"),
+        (1, "VCB"),
+        (2, "HPG"),
+    ]
+    assert [[request.symbol for request in call] for call in technical.calls] == [
+        ["VCB", "FPT", "HPG"],
+        ["VCB"],
+    ]
 
 
 def test_many_requests_are_asked_in_bounded_calls_urgent_ones_first(
-    handler: TriggerHandler, technical: EchoPool, producer: Any, records: Any
+    handler: TriggerHandler, technical: EchoPool, outputs: Any, records: Any
 ) -> None:
     symbols = [f"S{i:04d}" for i in range(REQUESTS_PER_CALL + 3)]
     values = [encode(trigger(symbol, prices(i, i))) for i, symbol in enumerate(symbols)]
@@ -177,11 +196,11 @@ def test_many_requests_are_asked_in_bounded_calls_urgent_ones_first(
     handler.handle([records(values, TRIGGERS)])
     assert [len(call) for call in technical.calls] == [REQUESTS_PER_CALL, 4]
     assert technical.calls[0][0].symbol == "URG"
-    assert len(producer.to(RESULTS)) == len(symbols) + 1
+    assert len(outputs.to(RESULTS)) == len(symbols) + 1
 
 
 def test_bad_triggers_are_dead_lettered_and_good_ones_are_answered(
-    handler: TriggerHandler, producer: Any, records: Any
+    handler: TriggerHandler, outputs: Any, records: Any
 ) -> None:
     good = encode(trigger("VCB", prices(0, 0)))
     values = [
@@ -192,30 +211,30 @@ def test_bad_triggers_are_dead_lettered_and_good_ones_are_answered(
         None,
     ]
     assert handler.handle([records(values, TRIGGERS)]) == {0: 5}
-    letters = producer.to(f"{TRIGGERS}_dlq")
+    letters = outputs.to(f"{TRIGGERS}_dlq")
     assert [(sent.headers["original-offset"], sent.headers["reason"]) for sent in letters] == [
         ("0", "not-json"),
         ("2", "wrong-type"),
         ("3", "wrong-type"),
         ("4", "null-value"),
     ]
-    assert [sent.value for sent in producer.to(RESULTS)] == [b"VCB"]
+    assert [sent.value for sent in outputs.to(RESULTS)] == [b"VCB"]
 
 
 def test_an_analyzer_that_is_away_fails_the_batch_and_the_next_attempt_answers_everything(
-    handler: TriggerHandler, sentiment: EchoPool, producer: Any, records: Any
+    handler: TriggerHandler, technical: EchoPool, outputs: Any, records: Any
 ) -> None:
-    sentiment.errors = [AnalyzerUnavailable("warming up")]
+    technical.errors = [AnalyzerUnavailable("warming up")]
     batch = records([encode(trigger("VCB", kind="scheduled"))], TRIGGERS)
     with pytest.raises(AnalyzerUnavailable):
         handler.handle([batch])
-    assert producer.durable == []
+    assert outputs.sent == []
     assert handler.handle([batch]) == {0: 1}
-    assert len(producer.to(RESULTS)) >= 2
+    assert len(outputs.to(RESULTS)) == 1
 
 
 def test_an_outage_of_an_analyzer_does_not_multiply_dead_letters(
-    handler: TriggerHandler, technical: EchoPool, producer: Any, records: Any
+    handler: TriggerHandler, technical: EchoPool, outputs: Any, records: Any
 ) -> None:
     technical.errors = [AnalyzerUnavailable("away")] * 3
     batch = records([encode(trigger("VCB")), b"nonsense"], TRIGGERS)
@@ -223,8 +242,16 @@ def test_an_outage_of_an_analyzer_does_not_multiply_dead_letters(
         with pytest.raises(AnalyzerUnavailable):
             handler.handle([batch])
     handler.handle([batch])
-    assert len(producer.to(f"{TRIGGERS}_dlq")) == 1
+    assert len(outputs.to(f"{TRIGGERS}_dlq")) == 1
 
 
 def test_a_batch_without_a_good_trigger_is_passed(handler: TriggerHandler, records: Any) -> None:
     assert handler.handle([records([b"1", b"2"], TRIGGERS, 2, 4)]) == {2: 6}
+
+
+def test_only_one_of_those_that_read_a_bad_trigger_dead_letters_it(
+    handler: TriggerHandler, of_news: TriggerHandler, outputs: Any, records: Any
+) -> None:
+    batch = records([b"nonsense"], TRIGGERS)
+    assert handler.handle([batch]) == of_news.handle([batch]) == {0: 1}
+    assert len(outputs.to(f"{TRIGGERS}_dlq")) == 1

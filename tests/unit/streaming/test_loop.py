@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -12,10 +12,12 @@ import pytest
 
 from vnpulse.batches import PartitionBatch
 from vnpulse.decoding import Rejection
-from vnpulse.errors import BrokerUnavailable, StoreUnavailable, VnpulseError
-from vnpulse.streaming.loop import BACKOFF_CAP_S, PartitionLoop
+from vnpulse.errors import BrokerUnavailable, PartitionTaken, StoreUnavailable, VnpulseError
+from vnpulse.streaming.loop import PartitionLoop
+from vnpulse.streaming.retries import RetrySettings
 
 TOPIC = "stock_prices_raw"
+RETRY = RetrySettings()
 
 
 class Refused(VnpulseError):
@@ -128,6 +130,7 @@ class NotingHandler:
         self.stretches: list[tuple[int, int, int]] = []
         self.rejected: list[tuple[int, int, bytes | None, Rejection, int]] = []
         self.reject_errors: list[Exception] = []
+        self.settled_to: dict[int, int] = {}
         self.closed = 0
 
     def handle(self, batches: list[PartitionBatch]) -> dict[int, int]:
@@ -149,6 +152,47 @@ class NotingHandler:
             value = batch.values[rejection.row]
             self.rejected.append((batch.partition, offset, value, rejection, attempts))
 
+    def settled(self, partition: int, offset: int) -> None:
+        self.settled_to[partition] = offset
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@dataclass
+class NotingOutputs:
+    """Publishes by noting it; ``errors`` come, by partition, at its next publications."""
+
+    broker: Broker
+    transactional: bool = False
+    errors: dict[int, list[Exception]] = field(default_factory=dict)
+    claimed: int = 0
+    discarded: int = 0
+    closed: int = 0
+
+    def claim(self) -> None:
+        assert self.broker.opened == self.broker.closed, "before the committed offsets are read"
+        self.claimed += 1
+
+    def send(self, *_: object) -> None:
+        raise AssertionError("the handler here sends nothing")
+
+    def publish(self, offsets: Mapping[int, int]) -> Iterator[int]:
+        failure: Exception | None = None
+        for partition, offset in offsets.items():
+            if self.errors.get(partition):
+                failure = self.errors[partition].pop(0)
+                continue
+            if self.transactional:
+                self.broker.committed[partition] = offset
+                self.broker.events.append(f"transaction {partition}@{offset}")
+            yield partition
+        if failure is not None:
+            raise failure
+
+    def discard(self) -> None:
+        self.discarded += 1
+
     def close(self) -> None:
         self.closed += 1
 
@@ -157,8 +201,13 @@ def records(n: int, partition: int = 0) -> list[bytes]:
     return [f"p{partition}r{i}".encode() for i in range(n)]
 
 
-def run(broker: Broker, handler: NotingHandler) -> PartitionLoop:
-    loop = PartitionLoop(broker.open, handler, broker.stopping)
+def run(
+    broker: Broker,
+    handler: NotingHandler,
+    outputs: NotingOutputs | None = None,
+    retry: RetrySettings = RETRY,
+) -> PartitionLoop:
+    loop = PartitionLoop(broker.open, handler, outputs or NotingOutputs(broker), retry, broker.stopping)
     loop.run()
     return loop
 
@@ -224,16 +273,15 @@ def test_waits_between_attempts_grow_and_are_capped() -> None:
     broker = Broker({0: records(1)})
     run(broker, NotingHandler(broker, failing_first(40, StoreUnavailable("away"))))
     waits = broker.stopping.waits
-    assert waits[0] < 0.5
-    assert max(waits) <= BACKOFF_CAP_S
-    assert min(waits[10:]) >= BACKOFF_CAP_S / 2
+    for n, wait in enumerate(waits):
+        assert wait == pytest.approx(min(2.0**n, RETRY.cap_s), rel=RETRY.jitter)
 
 
 def test_waits_grow_while_every_round_fails_although_the_source_opens() -> None:
     broker = Broker({0: records(1)}, poll_errors=[BrokerUnavailable("away")] * 20)
     run(broker, NotingHandler(broker))
     assert broker.committed == {0: 1}
-    assert max(broker.stopping.waits) > BACKOFF_CAP_S / 4
+    assert max(broker.stopping.waits) > RETRY.cap_s / 4
 
 
 def test_health_names_the_failure_while_it_lasts_and_forgets_it_afterwards() -> None:
@@ -245,7 +293,9 @@ def test_health_names_the_failure_while_it_lasts_and_forgets_it_afterwards() -> 
         if len(seen) <= 2:
             raise StoreUnavailable("no store")
 
-    loop = PartitionLoop(broker.open, NotingHandler(broker, fail_twice), broker.stopping)
+    loop = PartitionLoop(
+        broker.open, NotingHandler(broker, fail_twice), NotingOutputs(broker), stopping=broker.stopping
+    )
     loop.run()
     assert seen == [("", False), ("StoreUnavailable: no store", True), ("StoreUnavailable: no store", True)]
     assert loop.health().failing_since_s == 0
@@ -432,7 +482,7 @@ def test_stopping_while_failing_commits_nothing_and_the_records_come_again() -> 
         raise StoreUnavailable("away")
 
     handler = NotingHandler(broker, fail)
-    loop = PartitionLoop(broker.open, handler, broker.stopping)
+    loop = PartitionLoop(broker.open, handler, NotingOutputs(broker), stopping=broker.stopping)
     loop.run()
     assert broker.committed == {}
     assert handler.rejected == []
@@ -455,7 +505,7 @@ def test_stopping_during_isolation_commits_nothing_that_was_not_handled() -> Non
             raise StoreUnavailable("away")
 
     handler = NotingHandler(broker, fail)
-    loop = PartitionLoop(broker.open, handler, broker.stopping)
+    loop = PartitionLoop(broker.open, handler, NotingOutputs(broker), stopping=broker.stopping)
     loop.run()
     assert broker.committed.get(0, 0) <= 2
     assert handler.rejected == []
@@ -479,7 +529,7 @@ def test_stopping_while_the_broker_is_away_ends_the_loop() -> None:
             loop.stop()
         return broker.open()
 
-    loop = PartitionLoop(open_then_stop, handler, broker.stopping)
+    loop = PartitionLoop(open_then_stop, handler, NotingOutputs(broker), stopping=broker.stopping)
     loop.run()
     assert broker.opened == 0
     assert handler.closed == 1
@@ -520,3 +570,94 @@ def test_an_open_that_is_refused_ends_the_loop() -> None:
     broker = Broker({0: records(1)}, open_errors=[Refused("no such topic")])
     with pytest.raises(Refused):
         run(broker, NotingHandler(broker))
+
+
+def test_a_failure_of_unknown_reason_is_tried_three_times_more_after_1_2_and_4_seconds() -> None:
+    broker = Broker({0: records(1)})
+    handler = NotingHandler(broker, failing_on(b"p0r0", error=ValueError("defect")))
+    run(broker, handler)
+    assert broker.stopping.waits == pytest.approx([1, 2, 4], rel=RETRY.jitter)
+    [(_, _, _, rejection, attempts)] = handler.rejected
+    assert attempts == 4
+    assert rejection.exception == "ValueError"
+
+
+def test_a_permanent_failure_is_not_tried_again() -> None:
+    broker = Broker({0: records(1)})
+    handler = NotingHandler(broker, failing_on(b"p0r0", error=Refused("too large")))
+    run(broker, handler)
+    assert broker.stopping.waits == []
+    [(_, _, _, rejection, attempts)] = handler.rejected
+    assert (attempts, rejection.exception, rejection.message) == (1, "Refused", "Refused: too large")
+
+
+def test_an_outage_may_be_given_up_if_that_was_chosen() -> None:
+    broker = Broker({0: records(2), 1: records(1, 1)})
+    handler = NotingHandler(broker, failing_first(4, StoreUnavailable("away")))
+    run(broker, handler, retry=RetrySettings(outages="dead_letter"))
+    assert [(p, o, r.reason, r.exception, n) for p, o, _, r, n in handler.rejected] == [
+        (0, 0, "outage", "StoreUnavailable", 4),
+        (0, 1, "outage", "StoreUnavailable", 4),
+        (1, 0, "outage", "StoreUnavailable", 4),
+    ]
+    assert broker.committed == {0: 2, 1: 1}
+
+
+def test_state_moves_on_when_effects_are_out_although_the_commit_fails() -> None:
+    broker = Broker({0: records(2)}, commit_errors=[BrokerUnavailable("away")])
+    handler = NotingHandler(broker)
+    settled: list[int] = []
+    handler.settled = lambda partition, offset: settled.append(len(broker.commit_errors))  # type: ignore[method-assign]
+    run(broker, handler)
+    assert settled == [1, 0]
+
+
+def test_with_transactions_the_offsets_are_committed_by_them_alone() -> None:
+    broker = Broker({0: records(3), 1: records(1, 1)}, records_per_poll=2)
+    handler = NotingHandler(broker)
+    run(broker, handler, NotingOutputs(broker, transactional=True))
+    assert broker.events == [
+        "handle 0@2", "handle 1@1", "transaction 0@2", "transaction 1@1", "handle 0@3", "transaction 0@3",
+    ]  # fmt: skip
+    assert handler.settled_to == {0: 3, 1: 1}
+
+
+def test_a_transaction_that_fails_is_tried_again_without_the_partitions_that_succeeded() -> None:
+    broker = Broker({0: records(2), 1: records(2, 1), 2: records(2, 2)})
+    outputs = NotingOutputs(broker, transactional=True, errors={1: [BrokerUnavailable("away")]})
+    handler = NotingHandler(broker)
+    run(broker, handler, outputs)
+    assert handler.handled.count((0, 0)) == handler.handled.count((2, 0)) == 1
+    assert handler.handled.count((1, 0)) == 2
+    assert outputs.discarded == 1
+    assert broker.committed == {0: 2, 1: 2, 2: 2}
+
+
+def test_with_transactions_what_was_committed_before_a_poison_record_is_not_done_again() -> None:
+    broker = Broker({0: records(8)})
+    handler = NotingHandler(broker, failing_on(b"p0r5", error=Refused("poison")))
+    run(broker, handler, NotingOutputs(broker, transactional=True))
+    assert sorted(handler.handled) == [(0, o) for o in range(8) if o != 5]
+    assert [offset for _, offset, _, _, _ in handler.rejected] == [5]
+    assert [event for event in broker.events if event.startswith("transaction")] == [
+        "transaction 0@4", "transaction 0@5", "transaction 0@6", "transaction 0@8",
+    ]  # fmt: skip
+
+
+def test_a_partition_that_was_taken_ends_the_loop_and_settles_nothing() -> None:
+    broker = Broker({0: records(2)})
+    outputs = NotingOutputs(broker, transactional=True, errors={0: [PartitionTaken("by another")]})
+    handler = NotingHandler(broker)
+    with pytest.raises(PartitionTaken, match="by another"):
+        run(broker, handler, outputs)
+    assert handler.settled_to == {}
+    assert handler.rejected == []
+    assert broker.committed == {}
+    assert (broker.opened, broker.closed, outputs.closed) == (1, 1, 1)
+
+
+def test_partitions_are_claimed_before_each_opening() -> None:
+    broker = Broker({0: records(1)}, poll_errors=[BrokerUnavailable("away")])
+    outputs = NotingOutputs(broker)
+    run(broker, NotingHandler(broker), outputs)
+    assert outputs.claimed == broker.opened == 2

@@ -39,8 +39,8 @@ def channels() -> list[Channel]:
 
 
 @pytest.fixture
-def handler(channels: list[Channel], producer: Any) -> AlertHandler:
-    return AlertHandler(channels, producer, DeadLetters(producer, "test"))
+def handler(channels: list[Channel], outputs: Any) -> AlertHandler:
+    return AlertHandler(channels, DeadLetters(outputs, "test"))
 
 
 def test_every_channel_gets_every_alert_in_order_of_time(
@@ -66,12 +66,12 @@ def test_alerts_that_come_again_are_dropped(
 
 
 def test_bad_alerts_are_dead_lettered_and_good_ones_go_on(
-    handler: AlertHandler, channels: list[Channel], producer: Any, records: Any
+    handler: AlertHandler, channels: list[Channel], outputs: Any, records: Any
 ) -> None:
     values = [b"x", encode(alert("a")), None, encode(alert("b")).replace(b"buy_signal", b"tip")]
     assert handler.handle([records(values, ALERTS, 0, 40)]) == {0: 44}
     assert channels[0].sent == ["a"]
-    letters = producer.to(f"{ALERTS}_dlq")
+    letters = outputs.to(f"{ALERTS}_dlq")
     assert [(sent.headers["original-offset"], sent.headers["reason"]) for sent in letters] == [
         ("40", "not-json"),
         ("42", "null-value"),
@@ -100,3 +100,15 @@ def test_a_channel_that_has_an_alert_does_not_get_it_again_because_another_faile
             handler.handle([batch])
     handler.handle([batch])
     assert channels[0].sent == ["a"]
+
+
+def test_a_channel_that_fails_does_not_multiply_dead_letters(
+    handler: AlertHandler, channels: list[Channel], outputs: Any, records: Any
+) -> None:
+    channels[0].errors = [OSError("gone")] * 2
+    batch = records([encode(alert("a")), b"nonsense"], ALERTS)
+    for _ in range(2):
+        with pytest.raises(OSError, match="gone"):
+            handler.handle([batch])
+    handler.handle([batch])
+    assert len(outputs.to(f"{ALERTS}_dlq")) == 1

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from vnpulse.clock import ManualClock
+from vnpulse.decoding import Rejection
 from vnpulse.errors import AnalyzerUnavailable, BrokerUnavailable, StoreUnavailable
 from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.messages import VIETNAM, AnalysisTrigger, NewsItem, OffsetRange, PriceBar, encode
@@ -29,12 +30,12 @@ def article(news_id: str, symbol: str | None = None, minute: int = 0) -> bytes:
 
 
 @pytest.fixture
-def prices(store: Any, pool: Any, producer: Any) -> PriceHandler:
+def prices(store: Any, pool: Any, outputs: Any) -> PriceHandler:
     return PriceHandler(
         store=store,
         technical=pool,
-        producer=producer,
-        dead_letters=DeadLetters(producer, "test"),
+        outputs=outputs,
+        dead_letters=DeadLetters(outputs, "test"),
         trigger_topic=TRIGGERS,
         clock=ManualClock(NOW_MS),
         analysed_intervals=("1m",),
@@ -42,36 +43,36 @@ def prices(store: Any, pool: Any, producer: Any) -> PriceHandler:
 
 
 @pytest.fixture
-def news(store: Any, pool: Any, producer: Any) -> NewsHandler:
+def news(store: Any, pool: Any, outputs: Any) -> NewsHandler:
     return NewsHandler(
         store=store,
         sentiment=pool,
-        producer=producer,
-        dead_letters=DeadLetters(producer, "test"),
+        outputs=outputs,
+        dead_letters=DeadLetters(outputs, "test"),
         trigger_topic=TRIGGERS,
         clock=ManualClock(NOW_MS),
         symbols_of=lambda item: (item.symbol,) if item.symbol else ("FPT", "VNINDEX"),
     )
 
 
-def triggers(producer: Any) -> list[AnalysisTrigger]:
-    return [msgspec.json.decode(sent.value, type=AnalysisTrigger) for sent in producer.to(TRIGGERS)]
+def triggers(outputs: Any) -> list[AnalysisTrigger]:
+    return [msgspec.json.decode(sent.value, type=AnalysisTrigger) for sent in outputs.to(TRIGGERS)]
 
 
-def test_bars_are_stored_then_analysed_then_announced_then_flushed(
+def test_bars_are_stored_then_analysed_then_announced(
     prices: PriceHandler, journal: Any, records: Any
 ) -> None:
     assert prices.handle([records([bar("VCB")], PRICES)]) == {0: 1}
-    assert journal.events == ["store", "analyzers", f"send {TRIGGERS}", "flush"]
+    assert journal.events == ["store", "analyzers", f"send {TRIGGERS}"]
 
 
 def test_one_trigger_a_symbol_names_its_stretch_of_the_log(
-    prices: PriceHandler, producer: Any, records: Any
+    prices: PriceHandler, outputs: Any, records: Any
 ) -> None:
     values = [bar("VCB", 0), bar("FPT", 0), bar("VCB", 1), bar("HPG", 0), bar("VCB", 2), bar("FPT", 1)]
     prices.handle([records(values, PRICES, partition=3, start=100)])
-    by_symbol = {trigger.symbol: trigger for trigger in triggers(producer)}
-    assert len(triggers(producer)) == 3
+    by_symbol = {trigger.symbol: trigger for trigger in triggers(outputs)}
+    assert len(triggers(outputs)) == 3
     assert {symbol: trigger.metadata.sources for symbol, trigger in by_symbol.items()} == {
         "VCB": [OffsetRange(PRICES, 3, 100, 104)],
         "FPT": [OffsetRange(PRICES, 3, 101, 105)],
@@ -86,60 +87,60 @@ def test_one_trigger_a_symbol_names_its_stretch_of_the_log(
     assert by_symbol["VCB"].timestamp == OPENING + dt.timedelta(minutes=3)
 
 
-def test_triggers_are_keyed_by_symbol(prices: PriceHandler, producer: Any, records: Any) -> None:
+def test_triggers_are_keyed_by_symbol(prices: PriceHandler, outputs: Any, records: Any) -> None:
     prices.handle([records([bar("VCB"), bar("FPT")], PRICES)])
-    assert sorted(sent.key for sent in producer.to(TRIGGERS)) == ["FPT", "VCB"]
+    assert sorted(sent.key for sent in outputs.to(TRIGGERS)) == ["FPT", "VCB"]
 
 
 def test_a_symbol_in_two_partitions_is_announced_for_each(
-    prices: PriceHandler, producer: Any, records: Any
+    prices: PriceHandler, outputs: Any, records: Any
 ) -> None:
     prices.handle([records([bar("VCB")], PRICES, 1, 5), records([bar("VCB", 1)], PRICES, 2, 8)])
-    assert [trigger.metadata.sources for trigger in triggers(producer)] == [
+    assert [trigger.metadata.sources for trigger in triggers(outputs)] == [
         [OffsetRange(PRICES, 1, 5, 5)],
         [OffsetRange(PRICES, 2, 8, 8)],
     ]
 
 
 def test_the_same_batch_again_gives_triggers_with_the_same_ids(
-    prices: PriceHandler, producer: Any, records: Any
+    prices: PriceHandler, outputs: Any, records: Any
 ) -> None:
     batch = records([bar("VCB"), bar("FPT")], PRICES, start=7)
     prices.handle([batch])
     prices.handle([batch])
-    ids = [trigger.trigger_id for trigger in triggers(producer)]
+    ids = [trigger.trigger_id for trigger in triggers(outputs)]
     assert ids[:2] == ids[2:]
     assert len(set(ids)) == 2
 
 
 def test_intervals_that_are_not_analysed_are_stored_and_cause_no_trigger(
-    prices: PriceHandler, producer: Any, store: Any, pool: Any, records: Any
+    prices: PriceHandler, outputs: Any, store: Any, pool: Any, records: Any
 ) -> None:
     values = [bar("VCB", interval="1d"), bar("FPT", interval="5m")]
     assert prices.handle([records(values, PRICES)]) == {0: 2}
-    assert triggers(producer) == []
+    assert triggers(outputs) == []
     assert [len(batch) for batch in store.written] == [2]
     assert [len(batch) for batch in pool.batches] == [2]
 
 
 def test_a_daily_bar_between_does_not_count_for_the_trigger_of_its_symbol(
-    prices: PriceHandler, producer: Any, records: Any
+    prices: PriceHandler, outputs: Any, records: Any
 ) -> None:
     prices.handle([records([bar("VCB"), bar("VCB", interval="1d")], PRICES)])
-    [trigger] = triggers(producer)
+    [trigger] = triggers(outputs)
     assert trigger.metadata.sources == [OffsetRange(PRICES, 0, 0, 0)]
     assert trigger.metadata.data_count == 1
 
 
 def test_a_gap_answers_with_the_earlier_offset_and_announces_nothing(
-    prices: PriceHandler, pool: Any, producer: Any, records: Any
+    prices: PriceHandler, pool: Any, outputs: Any, records: Any
 ) -> None:
     pool.expected = lambda batch: 40 if batch.partition == 1 else batch.next_offset
     reached = prices.handle(
         [records([bar("VCB")], PRICES, 0, 10), records([bar("FPT"), bar("FPT", 1)], PRICES, 1, 50)]
     )
     assert reached == {0: 11, 1: 40}
-    assert [trigger.symbol for trigger in triggers(producer)] == ["VCB"]
+    assert [trigger.symbol for trigger in triggers(outputs)] == ["VCB"]
 
 
 def test_an_analyzer_that_is_ahead_holds_nothing_up(prices: PriceHandler, pool: Any, records: Any) -> None:
@@ -148,11 +149,11 @@ def test_an_analyzer_that_is_ahead_holds_nothing_up(prices: PriceHandler, pool: 
 
 
 def test_bad_records_are_dead_lettered_with_the_reason_and_good_ones_go_on(
-    prices: PriceHandler, producer: Any, store: Any, records: Any
+    prices: PriceHandler, outputs: Any, store: Any, records: Any
 ) -> None:
     values = [bar("VCB"), b"{", bar("FPT"), None, bar("vcb"), bar("HPG")]
     assert prices.handle([records(values, PRICES, 2, 30)]) == {2: 36}
-    letters = producer.to(f"{PRICES}_dlq")
+    letters = outputs.to(f"{PRICES}_dlq")
     assert [(sent.headers["original-offset"], sent.headers["reason"], sent.value) for sent in letters] == [
         ("31", "not-json", b"{"),
         ("33", "null-value", None),
@@ -166,11 +167,11 @@ def test_bad_records_are_dead_lettered_with_the_reason_and_good_ones_go_on(
 
 
 def test_a_batch_of_nothing_but_bad_records_is_passed(
-    prices: PriceHandler, producer: Any, records: Any
+    prices: PriceHandler, outputs: Any, records: Any
 ) -> None:
     assert prices.handle([records([b"", b"[]"], PRICES)]) == {0: 2}
-    assert len(producer.to(f"{PRICES}_dlq")) == 2
-    assert triggers(producer) == []
+    assert len(outputs.to(f"{PRICES}_dlq")) == 2
+    assert triggers(outputs) == []
 
 
 @pytest.mark.parametrize(
@@ -178,33 +179,33 @@ def test_a_batch_of_nothing_but_bad_records_is_passed(
     [
         ("store", StoreUnavailable("away")),
         ("analyzers", AnalyzerUnavailable("warming up")),
-        ("flush", BrokerUnavailable("away")),
+        (f"send {TRIGGERS}", BrokerUnavailable("away")),
     ],
 )
 def test_a_failing_part_fails_the_batch_and_the_next_attempt_completes_it(
-    prices: PriceHandler, journal: Any, producer: Any, records: Any, effect: str, error: Exception
+    prices: PriceHandler, journal: Any, outputs: Any, records: Any, effect: str, error: Exception
 ) -> None:
     journal.errors[effect] = [error]
     batch = records([bar("VCB")], PRICES)
     with pytest.raises(type(error)):
         prices.handle([batch])
-    assert producer.durable == []
+    assert outputs.sent == []
     assert prices.handle([batch]) == {0: 1}
-    assert {trigger.symbol for trigger in triggers(producer)} == {"VCB"}
+    assert {trigger.symbol for trigger in triggers(outputs)} == {"VCB"}
 
 
 def test_nothing_is_announced_when_the_store_or_the_analyzers_fail(
-    prices: PriceHandler, journal: Any, producer: Any, records: Any
+    prices: PriceHandler, journal: Any, outputs: Any, records: Any
 ) -> None:
     journal.errors = {"store": [StoreUnavailable("away")], "analyzers": [AnalyzerUnavailable("away")]}
     for error in (StoreUnavailable, AnalyzerUnavailable):
         with pytest.raises(error):
             prices.handle([records([bar("VCB")], PRICES)])
-    assert [sent for sent in producer.queued if sent.topic == TRIGGERS] == []
+    assert [sent for sent in outputs.sent if sent.topic == TRIGGERS] == []
 
 
 def test_an_outage_of_the_store_does_not_multiply_dead_letters(
-    prices: PriceHandler, journal: Any, producer: Any, records: Any
+    prices: PriceHandler, journal: Any, outputs: Any, records: Any
 ) -> None:
     journal.errors["store"] = [StoreUnavailable("away")] * 3
     batch = records([bar("VCB"), b"{"], PRICES)
@@ -212,14 +213,15 @@ def test_an_outage_of_the_store_does_not_multiply_dead_letters(
         with pytest.raises(StoreUnavailable):
             prices.handle([batch])
     prices.handle([batch])
-    assert len(producer.to(f"{PRICES}_dlq")) == 1
+    assert len(outputs.to(f"{PRICES}_dlq")) == 1
 
 
-def test_rejecting_is_durable_on_return(prices: PriceHandler, producer: Any, records: Any) -> None:
-    from vnpulse.decoding import Rejection
+def test_a_rejected_row_is_dead_lettered_with_its_attempts(
+    prices: PriceHandler, outputs: Any, records: Any
+) -> None:
 
     prices.reject(records([b"a", b"b"], PRICES, 1, 5), [Rejection(1, "processing-error", "KeyError: x")], 3)
-    [letter] = producer.to(f"{PRICES}_dlq")
+    [letter] = outputs.to(f"{PRICES}_dlq")
     assert (letter.value, letter.headers["original-offset"], letter.headers["attempts"]) == (b"b", "6", "3")
     assert letter.headers["message"] == "KeyError: x"
     assert letter.headers["component"] == "test"
@@ -227,15 +229,15 @@ def test_rejecting_is_durable_on_return(prices: PriceHandler, producer: Any, rec
 
 def test_articles_follow_the_same_order(news: NewsHandler, journal: Any, records: Any) -> None:
     assert news.handle([records([article("a", "VCB")], NEWS)]) == {0: 1}
-    assert journal.events == ["store", "analyzers", f"send {TRIGGERS}", "flush"]
+    assert journal.events == ["store", "analyzers", f"send {TRIGGERS}"]
 
 
 def test_an_article_about_several_symbols_triggers_each_with_its_own_stretch(
-    news: NewsHandler, producer: Any, records: Any
+    news: NewsHandler, outputs: Any, records: Any
 ) -> None:
     values = [article("a", "VCB", 0), article("b", None, 1), article("c", "FPT", 3), article("d", "VCB", 2)]
     news.handle([records(values, NEWS, 4, 60)])
-    found = {trigger.symbol: trigger for trigger in triggers(producer)}
+    found = {trigger.symbol: trigger for trigger in triggers(outputs)}
     assert {symbol: trigger.metadata.sources for symbol, trigger in found.items()} == {
         "VCB": [OffsetRange(NEWS, 4, 60, 63)],
         "FPT": [OffsetRange(NEWS, 4, 61, 62)],
@@ -247,13 +249,19 @@ def test_an_article_about_several_symbols_triggers_each_with_its_own_stretch(
 
 
 def test_news_behind_a_gap_goes_back_without_a_trigger(
-    news: NewsHandler, pool: Any, producer: Any, records: Any
+    news: NewsHandler, pool: Any, outputs: Any, records: Any
 ) -> None:
     pool.expected = lambda batch: 3
     assert news.handle([records([article("a", "VCB")], NEWS, 0, 9)]) == {0: 3}
-    assert triggers(producer) == []
+    assert triggers(outputs) == []
 
 
-def test_closing_closes_the_producer(news: NewsHandler, producer: Any) -> None:
-    news.close()
-    assert producer.closed
+def test_what_is_sent_names_the_partition_that_caused_it(
+    prices: PriceHandler, outputs: Any, records: Any
+) -> None:
+    prices.handle([records([bar("VCB"), b"{"], PRICES, 1, 5), records([bar("VCB", 1)], PRICES, 2, 8)])
+    assert [(sent.cause, sent.topic) for sent in outputs.sent] == [
+        (1, TRIGGERS),
+        (1, f"{PRICES}_dlq"),
+        (2, TRIGGERS),
+    ]

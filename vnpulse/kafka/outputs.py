@@ -1,0 +1,41 @@
+"""Outputs without transactions: at least once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from vnpulse.kafka.producer import StockKafkaProducer
+from vnpulse.streaming.outputs import Headers
+
+
+class PlainOutputs:
+    """Sends at once; ``publish`` flushes. What failed after that is sent again, with the same ids.
+
+    See Outputs.
+    """
+
+    transactional = False
+
+    def __init__(self, producer: StockKafkaProducer) -> None:
+        self._producer = producer
+
+    def claim(self) -> None:
+        """Do nothing: two consumers of one partition would repeat each other's work, harmlessly."""
+
+    def send(
+        self, cause: int, topic: str, key: str | bytes | None, value: bytes | None, headers: Headers = ()
+    ) -> None:
+        """Queue one record. See Outputs."""
+        self._producer.send(topic, key, value, headers)
+
+    def publish(self, offsets: Mapping[int, int]) -> Iterator[int]:
+        """Flush, and then all partitions are done. See Outputs."""
+        self._producer.flush()
+        yield from offsets
+
+    def discard(self) -> None:
+        """Do nothing: what was sent is on its way."""
+
+    def close(self) -> None:
+        """Send what is queued and let go of the broker."""
+        self._producer.close()
