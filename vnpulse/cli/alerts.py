@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from vnpulse.cli.options import DEFAULT, ConfigOption, JsonOption, out, running_settings
+from vnpulse.cli.times import epoch_ms
 from vnpulse.errors import UserError
 from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.consumer import AssignedConsumer
@@ -23,7 +24,7 @@ from vnpulse.topics import ALERTS
 app = typer.Typer(no_args_is_help=True, help="Follow, list and explain alerts.")
 
 POLL_MS = 500
-BEGINNING = dt.datetime(2000, 1, 1, tzinfo=VIETNAM)
+BEGINNING_MS = int(dt.datetime(2000, 1, 1, tzinfo=VIETNAM).timestamp() * 1000)
 
 
 @app.command("tail")
@@ -70,7 +71,7 @@ def list_(
 ) -> None:
     """Show the latest alerts in the store, newest first."""
     store = AlertStore(connect(running_settings(config).store))
-    alerts = store.recent(_epoch_ms(since), limit, symbol)
+    alerts = store.recent(epoch_ms("--since", since) if since else BEGINNING_MS, limit, symbol)
     if as_json:
         out.print_json(json.dumps([msgspec.to_builtins(alert) for alert in alerts]))
         return
@@ -96,16 +97,6 @@ def list_(
     out.print(table)
 
 
-def _epoch_ms(since: str | None) -> int:
-    if since is None:
-        return int(BEGINNING.timestamp() * 1000)
-    try:
-        moment = dt.datetime.fromisoformat(since)
-    except ValueError:
-        raise UserError(f"--since was {since}, must be like 2025-07-28 or 2025-07-28T09:30") from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=VIETNAM)).timestamp() * 1000)
-
-
 @app.command("explain")
 def explain(
     alert_id: Annotated[str, typer.Argument(help="An alert's id, or how it begins.")],
@@ -116,7 +107,7 @@ def explain(
     store = AlertStore(connect(running_settings(config).store))
     alert = store.get(alert_id)
     if alert is None:
-        matching = store.ids_starting(alert_id, _epoch_ms(None))
+        matching = store.ids_starting(alert_id, BEGINNING_MS)
         if not matching:
             raise UserError(f"no alert {alert_id}; `vnpulse alerts list` shows the latest")
         if len(matching) > 1:

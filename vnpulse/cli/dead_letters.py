@@ -1,27 +1,57 @@
-"""``vnpulse dlq``: what could not be used, and why."""
+"""``vnpulse dlq``: what could not be used, and why; and what to do about it."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
+from collections import Counter
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from vnpulse.cli.options import DEFAULT, ConfigOption, JsonOption, out, running_settings
+from vnpulse.cli.times import epoch_ms
 from vnpulse.errors import UserError
-from vnpulse.kafka.admin import KafkaAdmin
-from vnpulse.kafka.consumer import AssignedConsumer, LoggedRecord
+from vnpulse.kafka.consumer import LoggedRecord
+from vnpulse.kafka.dead_letter_topics import DeadLetterTopic
 from vnpulse.messages import VIETNAM
-from vnpulse.settings import Settings
 from vnpulse.topics import CONSUMED, DEAD_LETTER_SUFFIX, dead_letter_topic
 
-app = typer.Typer(no_args_is_help=True, help="Look at the dead-letter topics.")
+app = typer.Typer(no_args_is_help=True, help="Look at the dead-letter topics, redrive and purge them.")
 
-POLL_MS = 1_000
 SHOWN_BYTES = 4_096
+
+TopicArgument = Annotated[str, typer.Argument(help="A topic of the design or its _dlq.")]
+ErrorOption = Annotated[str | None, typer.Option("--error", help="Only with this reason or exception type.")]
+SymbolOption = Annotated[str | None, typer.Option(help="Only with this key.")]
+SinceOption = Annotated[str | None, typer.Option(help="Only from this date or time (market time) on.")]
+UntilOption = Annotated[str | None, typer.Option(help="Only before this date or time (market time).")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+
+
+@dataclass(frozen=True)
+class _Filter:
+    """Which letters are meant; None means all."""
+
+    error: str | None
+    symbol: str | None
+    since: str | None
+    until: str | None
+
+    def of(self, letters: list[LoggedRecord]) -> list[LoggedRecord]:
+        since = epoch_ms("--since", self.since) if self.since else 0
+        until = epoch_ms("--until", self.until) if self.until else None
+        key = self.symbol.encode() if self.symbol is not None else None
+        return [
+            letter
+            for letter in letters
+            if (key is None or letter.key == key)
+            and letter.timestamp >= since
+            and (until is None or letter.timestamp < until)
+            and self.error in (None, letter.headers.get("reason"), letter.headers.get("exception-type"))
+        ]
 
 
 def _topics(name: str | None) -> list[str]:
@@ -34,36 +64,28 @@ def _topics(name: str | None) -> list[str]:
     return [wanted]
 
 
-def read_topic(settings: Settings, topic: str) -> Iterator[LoggedRecord]:
-    """Yield every record that ``topic`` (its name on the cluster) holds now."""
-    with KafkaAdmin(settings.kafka) as admin:
-        states = admin.topics([topic])
-    if topic not in states:
-        return
-    consumer = AssignedConsumer(settings.kafka, topic, range(states[topic].partitions), None, "vnpulse-dlq")
-    try:
-        ends = consumer.end_offsets()
-        for partition, offset in consumer.beginning_offsets().items():
-            consumer.seek(partition, offset)
-        while any(consumer.positions[p] < end for p, end in ends.items()):
-            yield from consumer.poll_records(POLL_MS)
-    finally:
-        consumer.close()
-
-
 @app.command("list")
 def list_(
-    topic: Annotated[str | None, typer.Argument(help="A raw topic or its _dlq [all].")] = None,
+    topic: Annotated[str | None, typer.Argument(help="A topic of the design or its _dlq [all].")] = None,
     config: ConfigOption = DEFAULT,
+    error: ErrorOption = None,
+    symbol: SymbolOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
     limit: Annotated[int, typer.Option(min=1, help="Newest so many of each topic.")] = 50,
+    redriven: Annotated[bool, typer.Option("--redriven", help="Also those that were redriven.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List dead letters, newest last."""
+    wanted = _Filter(error, symbol, since, until)
     settings = running_settings(config)
     rows = []
     for name in _topics(topic):
-        found = sorted(read_topic(settings, settings.kafka.topic(name)), key=lambda r: r.timestamp)
-        rows += [(name, record) for record in found[-limit:]]
+        with DeadLetterTopic(settings.kafka, settings.kafka.topic(name)) as letters:
+            held = letters.read()
+        found = wanted.of(held.all if redriven else held.open)
+        found.sort(key=lambda letter: letter.timestamp)
+        rows += [(name, letter) for letter in found[-limit:]]
     if as_json:
         listed = [
             {
@@ -110,7 +132,9 @@ def show(
         )
     name, partition, offset = _topics(parts[0])[0], int(parts[1]), int(parts[2])
     settings = running_settings(config)
-    for found in read_topic(settings, settings.kafka.topic(name)):
+    with DeadLetterTopic(settings.kafka, settings.kafka.topic(name)) as letters:
+        held = letters.read()
+    for found in held.all:
         if (found.partition, found.offset) == (partition, offset):
             for header, value in found.headers.items():
                 out.print(f"{header}: {value}", markup=False, soft_wrap=True)
@@ -123,3 +147,64 @@ def show(
             out.print(f"value: {text}{more}", markup=False, soft_wrap=True)
             return
     raise UserError(f"no record {record}; `vnpulse dlq list {parts[0]}` shows what there is")
+
+
+@app.command("redrive")
+def redrive(
+    topic: TopicArgument,
+    config: ConfigOption = DEFAULT,
+    error: ErrorOption = None,
+    symbol: SymbolOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Send dead letters back to the topic they came from, with their key, each once.
+
+    What was redriven is not listed and not redriven again. A record that fails again becomes
+    another dead letter; after three times it is refused.
+    """
+    wanted = _Filter(error, symbol, since, until)
+    settings = running_settings(config)
+    (name,) = _topics(topic)
+    with DeadLetterTopic(settings.kafka, settings.kafka.topic(name)) as letters:
+        if letters.exists and not dry_run:
+            letters.claim()
+        refused: Counter[str] = Counter()
+        good: list[LoggedRecord] = []
+        for letter in wanted.of(letters.read().open):
+            refusal = letters.refusal(letter)
+            if refusal is None:
+                good.append(letter)
+            else:
+                refused[refusal] += 1
+        if not dry_run and good:
+            letters.redrive(good)
+    out.print(f"{'would redrive' if dry_run else 'redrove'} {len(good)} to {letters.original}", markup=False)
+    for refusal, count in refused.items():
+        out.print(f"refused {count}: {refusal}", markup=False)
+    if refused:
+        raise typer.Exit(1)
+
+
+@app.command("purge")
+def purge(
+    topic: TopicArgument,
+    config: ConfigOption = DEFAULT,
+    before: Annotated[str | None, typer.Option(help="Only what is older than this date or time.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything that the topic holds now.")] = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Delete dead letters for good, redriven or not, from the oldest on: Kafka cannot pick single records."""
+    if (before is None) != everything:
+        raise UserError("say what to delete: either --before TIME or --all")
+    before_ms = epoch_ms("--before", before) if before else None
+    settings = running_settings(config)
+    (name,) = _topics(topic)
+    with DeadLetterTopic(settings.kafka, settings.kafka.topic(name)) as letters:
+        offsets = letters.purge_to(before_ms) if letters.exists else {}
+        held = letters.read().all
+        count = sum(1 for letter in held if letter.offset < offsets.get(letter.partition, 0))
+        if not dry_run and offsets:
+            letters.purge(offsets)
+    out.print(f"{'would delete' if dry_run else 'deleted'} {count} from {letters.topic}", markup=False)
