@@ -65,7 +65,8 @@ class FeedSettings(StrictModel):
     every_s: Annotated[int, Field(ge=60, le=86_400)] = 300
     category: str | None = None
     lead: bool = False
-    """Fetch the article's page for its first sentences; only where its terms and robots.txt allow it."""
+    """For an article that comes without a summary, fetch its page for its first sentences; only where the
+    publisher's terms allow it. robots.txt is obeyed."""
 
 
 class CompanyNewsSettings(StrictModel):
