@@ -36,17 +36,13 @@ class VnstockSettings(StrictModel):
     api_key: SecretStr | None = None
 
 
-class FileSourceSettings(StrictModel):
-    """Files of recorded boards or articles; see vnpulse/collection/file_source.py."""
-
-    path: FilePath
-
-
 class PriceSettings(StrictModel):
     """Boards that become bars."""
 
-    sources: Annotated[tuple[Literal["vci", "kbs"], ...], Field(min_length=1)] = ("vci", "kbs")
+    sources: Annotated[tuple[Literal["vci", "kbs", "file"], ...], Field(min_length=1)] = ("vci", "kbs")
     """In order: the first is asked, the next ones where it fails."""
+    file: FilePath | None = None
+    """Bars (parquet, csv, jsonl) that something else keeps up to date, for the source "file"."""
     symbols: tuple[Symbol, ...] = ()
     """Without any, those of the companies file."""
     poll_seconds: Annotated[int, Field(ge=5, le=60)] = 15
@@ -80,6 +76,8 @@ class NewsSettings(StrictModel):
     """Articles."""
 
     feeds: tuple[FeedSettings, ...] = ()
+    files: tuple[FilePath, ...] = ()
+    """Articles (parquet, csv, jsonl), sent whenever the file changes."""
     company_news: CompanyNewsSettings = CompanyNewsSettings()
     user_agent: Annotated[str, Field(min_length=3, max_length=200)] = "vnpulse (news monitor)"
     timeout_s: Annotated[float, Field(ge=1, le=120)] = 20

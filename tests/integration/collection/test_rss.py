@@ -93,8 +93,8 @@ def test_an_article_as_the_feed_gives_it(feed: RssFeed, server: FeedServer) -> N
         pytest.param(
             (
                 '<feed xmlns="http://www.w3.org/2005/Atom"><title>x</title><entry>'
-                f'<title>Cổ phiếu thép tăng</title><link href="{VCB}"/><updated>2025-07-28T02:05:00Z</updated>'
-                "</entry></feed>"
+                f'<title>Cổ phiếu thép tăng</title><link href="{VCB}"/>'
+                "<updated>2025-07-28T02:05:00Z</updated></entry></feed>"
             ).encode(),
             id="Atom",
         ),
