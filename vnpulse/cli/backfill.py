@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vnpulse.cli.collect import SourcesOption
 from vnpulse.cli.options import DEFAULT, ConfigOption, err, out, running_settings
-from vnpulse.collection.assembly import Assembly, load_sources
-from vnpulse.collection.backfill import Backfill, Outcome, chunks_of, merged_gaps
 from vnpulse.collection.settings import PriceSettings
-from vnpulse.collection.vnstock_market import INTERVALS
 from vnpulse.decoding import FIRST_SESSION
 from vnpulse.errors import UserError
-from vnpulse.trading_calendar import day_of
+
+# Imported where they are used: feed and calendar packages cost every command half a second.
+if TYPE_CHECKING:
+    from vnpulse.collection.assembly import Assembly
+    from vnpulse.collection.backfill import Outcome
+
+INTERVALS = ("1m", "1d")
+"""What sources have; longer intraday bars are made of one-minute bars here."""
 
 SHOWN_GAPS = 50
 
@@ -35,6 +39,10 @@ def backfill(
     At the end the gaps are listed: trading days, or their halves, for which there was no bar. Exit code 1
     if a part could not be fetched.
     """
+    from vnpulse.collection.assembly import Assembly, load_sources
+    from vnpulse.collection.backfill import Backfill, chunks_of
+    from vnpulse.trading_calendar import day_of
+
     if interval not in INTERVALS:
         raise UserError(
             f"--interval was {interval}, allowed: {', '.join(INTERVALS)}; longer ones are made of 1m"
@@ -84,6 +92,8 @@ def _day(option: str, text: str) -> dt.date:
 
 
 def _report(outcomes: list[Outcome], assembly: Assembly, counts: dict[str, int]) -> None:
+    from vnpulse.collection.backfill import merged_gaps
+
     done_before = sum(1 for o in outcomes if not o.fetched and not o.error)
     rejected = {n.removeprefix("rejected_"): c for n, c in counts.items() if n.startswith("rejected_")}
     out.print(

@@ -5,22 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from vnpulse.cli.options import DEFAULT, ConfigOption, err, out, running_settings
 from vnpulse.cli.stack import stop_on_signals
-from vnpulse.collection.assembly import KINDS, Assembly, load_sources
-from vnpulse.collection.loop import CollectionLoop
-from vnpulse.collection.news_collector import NewsCollector
-from vnpulse.collection.price_collector import PriceCollector
-from vnpulse.collection.sources import SourceError
 from vnpulse.errors import UserError, VnpulseError
 from vnpulse.settings import Settings
 from vnpulse.store.connection import connect
 from vnpulse.store.status import StatusStore
+
+# Imported where they are used: feed and calendar packages cost every command half a second.
+if TYPE_CHECKING:
+    from vnpulse.collection.assembly import Assembly
 
 SourcesOption = Annotated[
     Path | None, typer.Option("--sources", help="Another file than the settings' collection.sources.")
@@ -38,6 +37,8 @@ def collect(
     sources: SourcesOption = None,
 ) -> None:
     """Collect prices, news and scheduled triggers into the topics."""
+    from vnpulse.collection.assembly import Assembly, load_sources
+
     settings = running_settings(config)
     file = load_sources(sources or settings.collection.sources)
     stopping = threading.Event()
@@ -51,6 +52,8 @@ def collect(
 
 
 def _kinds(only: str | None, configured: list[str]) -> list[str]:
+    from vnpulse.collection.assembly import KINDS
+
     if only is None:
         if not configured:
             raise UserError(f"the sources file has no section of {', '.join(KINDS)}")
@@ -74,6 +77,10 @@ def _refuse_a_second_collector(settings: Settings, kinds: list[str]) -> None:
 
 
 def _once(assembly: Assembly, kinds: list[str]) -> None:
+    from vnpulse.collection.news_collector import NewsCollector
+    from vnpulse.collection.price_collector import PriceCollector
+    from vnpulse.collection.sources import SourceError
+
     failed = False
     statuses: dict[str, dict[str, Any]] = {}
     for kind in kinds:
@@ -96,6 +103,8 @@ def _once(assembly: Assembly, kinds: list[str]) -> None:
 
 
 def _follow(assembly: Assembly, kinds: list[str], stopping: threading.Event) -> None:
+    from vnpulse.collection.loop import CollectionLoop
+
     loops = {
         kind: CollectionLoop(lambda kind=kind: assembly.collector(kind), assembly.clock, stopping)  # type: ignore[misc]
         for kind in kinds

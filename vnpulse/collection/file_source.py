@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from vnpulse.errors import InputFileError
 from vnpulse.messages import INTERVAL_MS, NewsItem, PriceBar
 from vnpulse.publishing import BarReader, NewsReader, Reader, read_chunks
 from vnpulse.trading_calendar import day_of, midnight_ms
+
+log = logging.getLogger(__name__)
 
 
 class MemoryMarket:
@@ -137,8 +140,14 @@ def _version_of(path: Path) -> tuple[int, int]:
     return stat.st_mtime_ns, stat.st_size
 
 
-def _messages(path: Path, reader: Reader, clock: Clock) -> Iterable[bytes]:
+def _messages(path: Path, reader: Reader, clock: Clock) -> list[bytes]:
+    """Return what of the file is fit to be sent; the rest is told in one line."""
     try:
-        return [value for chunk in read_chunks(path, reader, clock.now_ms) for value in chunk.values]
+        chunks = list(read_chunks(path, reader, clock.now_ms))
     except InputFileError as error:
         raise SourceUnavailable(str(error)) from None
+    rejected = [row for chunk in chunks for row in chunk.rejected]
+    if rejected:
+        row, why = rejected[0]
+        log.warning("%s: %d rows cannot be used; the first is %d: %s", path, len(rejected), row, why)
+    return [value for chunk in chunks for value in chunk.values]

@@ -19,7 +19,7 @@ VND_PER_UNIT = 1000
 """Boards are in VND, messages and histories in thousand VND."""
 
 INTERVALS = {"1m": "1m", "1d": "1D"}
-"""What is fetched, and vnstock's name for it. Longer intraday bars are made of one-minute bars here."""
+"""What is fetched, and vnstock's name for it."""
 
 
 @dataclass(frozen=True)
