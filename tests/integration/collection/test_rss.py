@@ -17,6 +17,7 @@ from vnpulse.collection.outbox import Outbox
 from vnpulse.collection.rss import RssFeed
 from vnpulse.collection.settings import FeedSettings
 from vnpulse.collection.sources import SourceBlocked, SourceUnavailable
+from vnpulse.errors import BrokerUnavailable
 from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.messages import NewsItem
 from vnpulse.sentiment.settings import SentimentSettings
@@ -274,6 +275,22 @@ def test_each_feed_is_asked_on_its_own_schedule_and_a_failing_one_ever_more_seld
     again.step()
     assert [path for path, _ in server.seen[requests:]] in ([], ["/b"])
     assert len(broker.log) == 1
+
+
+def test_while_the_broker_is_away_nobody_is_asked_and_then_each_article_comes_once(
+    server: FeedServer, make_collector: Callable[[BrokerAtHand, MemoryStates], NewsCollector]
+) -> None:
+    server.paths["/a"] = Answer(rss(item("Một", VCB)))
+    broker = BrokerAtHand()
+    broker.failures = [BrokerUnavailable("away"), BrokerUnavailable("away")]
+    collector = make_collector(broker, MemoryStates())
+    for _ in range(2):
+        with pytest.raises(BrokerUnavailable):
+            collector.step()
+    assert [path for path, _ in server.seen] == ["/a"]
+    collector.step()
+    assert [path for path, _ in server.seen] == ["/a", "/b"]
+    assert [n.title for n in broker.messages(NEWS, NewsItem)] == ["Một"]
 
 
 def test_an_article_that_consumers_would_refuse_is_counted_and_kept_with_its_reason(
