@@ -14,6 +14,7 @@ import pytest
 from tests.integration.collection.market_proxy import KBS, VCI, MarketProxy
 from tests.integration.waiting import eventually
 from vnpulse.clock import SystemClock
+from vnpulse.collection.company_news import CompanyNews
 from vnpulse.collection.fallback import FallbackMarket
 from vnpulse.collection.pace import TokenBucket
 from vnpulse.collection.settings import VnstockSettings
@@ -100,9 +101,14 @@ def test_both_sources_give_the_same_in_our_units_and_nothing_is_written_or_print
     days = kbs.history("VCB", "1d", dt.date(2025, 7, 25), MONDAY)
     assert [bar.time.isoformat()[:19] for bar in days] == ["2025-07-25T00:00:00", "2025-07-28T00:00:00"]
 
-    news = process.call("news", "VCI", symbol="VCB")
-    assert news["id"] == ["8801"]
-    assert news["news_title"] == ["VCB: Nghị quyết HĐQT về trả cổ tức"]
+    company_news = CompanyNews(["VCB"], process, CLOCK)
+    (article,) = company_news.fetch()
+    assert (article.news_id, article.symbol, article.source) == ("vci:8801", "VCB", "HOSE")
+    assert article.title == "VCB: Nghị quyết HĐQT về trả cổ tức"
+    assert article.content == "Ngày đăng ký cuối cùng: 15/8"
+    assert article.published_at.isoformat() == "2025-07-28T08:15:00+07:00"
+    company_news.confirm()
+    assert company_news.fetch() == []
 
     assert (files_under(*watched), set(os.listdir(Path.cwd())), set(os.listdir(home))) == before
     written = [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()]

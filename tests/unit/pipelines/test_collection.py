@@ -49,7 +49,7 @@ def test_other_sources_replace_the_actors(cluster: Callable[..., Cluster]) -> No
 
 
 def test_a_mistake_in_the_sources_is_said_where_it_is(cluster: Callable[..., Cluster]) -> None:
-    with pytest.raises(SettingsError, match=r"sources\.yaml:2: prices\.sources\.0: was \"tcbs\""):
+    with pytest.raises(SettingsError, match=r"sources\.yaml:3: prices\.sources\.0: was \"tcbs\""):
         actors(cluster(prices={"sources": ["tcbs"]}))
 
 
