@@ -30,13 +30,6 @@ VCB = "https://site.vn/vcb-tang-von.html"
 
 
 @pytest.fixture
-def server() -> Iterator[FeedServer]:
-    server = FeedServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture
 def client() -> Iterator[httpx2.Client]:
     with httpx2.Client(follow_redirects=True, timeout=10, headers={"User-Agent": "vnpulse (test)"}) as client:
         yield client

@@ -36,13 +36,6 @@ def python() -> Path:
 
 
 @pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[MarketProxy]:
-    proxy = MarketProxy(tmp_path)
-    yield proxy
-    proxy.close()
-
-
-@pytest.fixture
 def make_process(python: Path, proxy: MarketProxy, tmp_path: Path) -> Iterator[Callable[..., VnstockProcess]]:
     made: list[VnstockProcess] = []
 
