@@ -72,6 +72,7 @@ class CollectorActor:
             **whereabouts(),
             "alive": self._thread is not None and self._thread.is_alive(),
             "error": self._fatal or status.get("error", ""),
+            "trouble": status.get("trouble", ""),
             "remark": status.get("remark", ""),
             "records": counts.get("records", 0) + counts.get("triggers", 0),
             "counts": counts,

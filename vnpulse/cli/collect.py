@@ -140,5 +140,5 @@ def _print(statuses: dict[str, dict[str, Any]]) -> None:
         rejected = {n.removeprefix("rejected_"): c for n, c in counts.items() if n.startswith("rejected_")}
         shown = ", ".join(f"{count} {reason}" for reason, count in rejected.items()) or "0"
         sent = counts.get("records", 0) + counts.get("triggers", 0)
-        table.add_row(kind, str(sent), shown, status["error"] or status["remark"])
+        table.add_row(kind, str(sent), shown, status["error"] or status.get("trouble") or status["remark"])
     out.print(table)

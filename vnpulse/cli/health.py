@@ -104,6 +104,8 @@ def _pipeline(name: str, rows: list[dict[str, Any]]) -> tuple[bool, str]:
             troubles.append(f"{row['name']}: nothing heard for {age_s:.0f} s")
         elif row["status"] != "running":
             troubles.append(f"{row['name']}: {row['status']} {row['error']}".rstrip())
+        elif row.get("trouble"):
+            troubles.append(f"{row['name']}: {row['trouble']}")
     if troubles:
         return False, "; ".join(troubles)
     records = sum(row.get("records", 0) for row in mine)

@@ -19,6 +19,8 @@ BACKOFF_CAP_S = 15.0
 LONGEST_WAIT_S = 30.0
 """A clock that is set, or a machine that slept, is noticed within this."""
 
+NO_STATUS: dict[str, Any] = {"error": "", "remark": "", "counts": {}, "last": ""}
+
 
 class Collector(Protocol):
     """What a loop steps: prices, news, the schedule."""
@@ -72,10 +74,7 @@ class CollectionLoop:
             collector.close()
 
     def health(self) -> dict[str, Any]:
-        """Return what the collector says of itself, and what it waits for."""
-        status = (
-            self._collector.status()
-            if self._collector
-            else {"error": "", "remark": "", "counts": {}, "last": ""}
-        )
-        return {**status, "error": self._error or status["error"]}
+        """Return what the collector says of itself; ``error`` is what it waits for, the broker or the store,
+        and ``trouble`` what is wrong with its sources: that is no fault of ours, and stops no start."""
+        status = self._collector.status() if self._collector else NO_STATUS
+        return {**status, "error": self._error, "trouble": status["error"]}

@@ -18,7 +18,7 @@ from vnpulse.collection import vnstock_child
 from vnpulse.collection.pace import TokenBucket
 from vnpulse.collection.settings import VnstockSettings
 from vnpulse.collection.sources import NothingThere, SourceBlocked, SourceUnavailable
-from vnpulse.collection.vnstock_environment import vnstock_python
+from vnpulse.collection.vnstock_environment import VnstockUnavailable, vnstock_python
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class VnstockProcess:
     def call(self, call: str, source: str, **arguments: Any) -> dict[str, list[Any]]:
         """Return the columns of the frame that vnstock answers with, as it has them.
 
-        Raises SourceUnavailable, SourceBlocked or NothingThere; VnstockUnavailable without a Python for it.
+        Raises SourceUnavailable, also while its environment cannot be made, SourceBlocked or NothingThere.
         """
         with self._turn:
             self._bucket.take()
@@ -121,7 +121,11 @@ class VnstockProcess:
         return answer
 
     def _start(self) -> None:
-        python = vnstock_python(self._settings.python, self._say)
+        try:
+            python = vnstock_python(self._settings.python, self._say)
+        except VnstockUnavailable as error:
+            # A network that is away for now must not end a collector that has other sources.
+            raise SourceUnavailable(str(error)) from None
         scratch = self._settings.scratch
         folder = scratch / "work"
         folder.mkdir(parents=True, exist_ok=True)

@@ -190,6 +190,22 @@ def test_the_process_that_is_killed_is_started_again_and_none_outlives_its_owner
     assert eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
+@pytest.mark.parametrize(
+    ("python", "message"),
+    [
+        ("/nowhere/python", r"vnstock\.python: was /nowhere/python, no such program"),
+        ("/bin/true", "its process died in the middle of a call|does not take requests"),
+    ],
+)
+def test_a_python_that_is_none_is_a_source_that_does_not_answer(
+    tmp_path: Path, python: str, message: str
+) -> None:
+    settings = VnstockSettings(python=Path(python), scratch=tmp_path)
+    process = VnstockProcess(settings, TokenBucket(100, CLOCK, lambda _: None))
+    with pytest.raises(SourceUnavailable, match=message):
+        process.call("board", "VCI", symbols=["VCB"])
+
+
 def test_the_environment_of_the_child_holds_nothing_of_ours(tmp_path: Path) -> None:
     ours = {
         "PATH": "/bin",

@@ -65,4 +65,4 @@ def test_a_mistake_ends_it() -> None:
 
 def test_it_says_nothing_is_wrong_before_it_has_begun() -> None:
     loop = CollectionLoop(lambda: None, SystemClock(), threading.Event())  # type: ignore[arg-type, return-value]
-    assert loop.health() == {"error": "", "remark": "", "counts": {}, "last": ""}
+    assert loop.health() == {"error": "", "trouble": "", "remark": "", "counts": {}, "last": ""}
