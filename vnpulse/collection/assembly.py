@@ -174,7 +174,7 @@ class Assembly:
     def _vnstock(self) -> VnstockProcess:
         settings = self._sources.vnstock
         bucket = TokenBucket(settings.calls_per_minute, self.clock, self.pause)
-        return VnstockProcess(settings, bucket, self._say)
+        return VnstockProcess(settings, bucket, self.clock, self._say)
 
     def pause(self, wait_ms: int) -> None:
         """Wait, unless told to stop."""

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from vnpulse.clock import Clock
 from vnpulse.collection import vnstock_child
 from vnpulse.collection.pace import TokenBucket
 from vnpulse.collection.settings import VnstockSettings
@@ -48,13 +49,17 @@ class VnstockProcess:
         self,
         settings: VnstockSettings,
         bucket: TokenBucket,
+        clock: Clock,
         say: Callable[[str], None] = log.warning,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         """``say`` gets one line when an environment for vnstock has to be made."""
         self._settings = settings
         self._bucket = bucket
+        self._clock = clock
         self._say = say
+        self.asked_ms = 0
+        """When the last request went out, after the wait for its turn."""
         self._environment = environment
         self._child: subprocess.Popen[bytes] | None = None
         self._requests: IO[bytes] | None = None
@@ -71,6 +76,7 @@ class VnstockProcess:
         with self._turn:
             self._bucket.take()
             self._last_id += 1
+            self.asked_ms = self._clock.now_ms()
             request = {"id": self._last_id, "call": call, "source": source, **arguments}
             try:
                 answer = self._exchange(request)

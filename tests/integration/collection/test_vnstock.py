@@ -43,7 +43,7 @@ def make_process(python: Path, proxy: MarketProxy, tmp_path: Path) -> Iterator[C
         settings = VnstockSettings(python=python, scratch=tmp_path / "scratch", call_timeout_s=TIMEOUT_S)
         bucket = TokenBucket(10_000, CLOCK, lambda _: None)
         environment = {"PATH": os.environ["PATH"], **proxy.environment()}
-        made.append(VnstockProcess(settings, bucket, environment=environment))
+        made.append(VnstockProcess(settings, bucket, CLOCK, environment=environment))
         return made[-1]
 
     yield make
@@ -201,7 +201,7 @@ def test_a_python_that_is_none_is_a_source_that_does_not_answer(
     tmp_path: Path, python: str, message: str
 ) -> None:
     settings = VnstockSettings(python=Path(python), scratch=tmp_path)
-    process = VnstockProcess(settings, TokenBucket(100, CLOCK, lambda _: None))
+    process = VnstockProcess(settings, TokenBucket(100, CLOCK, lambda _: None), CLOCK)
     with pytest.raises(SourceUnavailable, match=message):
         process.call("board", "VCI", symbols=["VCB"])
 
