@@ -20,7 +20,9 @@ from pipelines.wiring import (
 )
 from vnpulse.settings import Settings
 
-PIPELINES = ("storage", "analysis", "aggregation", "notification")
+PIPELINES = ("collection", "storage", "analysis", "aggregation", "notification")
+"""Collection has no actors where the settings leave it off, which is the default."""
+
 WITH_ANALYZERS = ("storage", "analysis")
 """Those that feed the analyzers or ask them."""
 

@@ -52,6 +52,10 @@ def main(*pipelines: str) -> NoReturn:
     configure_logging(arguments.log_format)
     try:
         settings = resolve(load_settings(arguments.config))
+        if pipelines == ("collection",) and not settings.collection.enabled:
+            raise UserError(
+                f"{arguments.config}: collection.enabled is false; `vnpulse collect` collects without it"
+            )
         _keep_to_loopback(settings)
         status = run(pipelines, settings)
     except UserError as error:

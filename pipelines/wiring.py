@@ -23,7 +23,7 @@ log = logging.getLogger("vnpulse.pipelines")
 ANALYZER_STAGE, CONSUMER_STAGE = 0, 1
 ANALYZER_KINDS = ("technical", "sentiment")
 
-DRAIN_ORDER = ("storage", "analysis", "aggregation", "notification", "analyzer")
+DRAIN_ORDER = ("collection", "storage", "analysis", "aggregation", "notification", "analyzer")
 """Who produces stops before who consumes that, so a stop leaves as little in between as it can."""
 
 

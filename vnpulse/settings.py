@@ -14,6 +14,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from vnpulse.aggregation.settings import AggregationSettings
+from vnpulse.collection.settings import CollectionSettings
 from vnpulse.configuration import CONFIG_DIR, load_model
 from vnpulse.errors import SettingsError
 from vnpulse.sentiment.settings import SentimentSettings
@@ -285,6 +286,7 @@ class Settings(StrictModel):
     technical: TechnicalSettings = TechnicalSettings()
     sentiment: SentimentSettings = SentimentSettings()
     aggregation: AggregationSettings = AggregationSettings()
+    collection: CollectionSettings = Field(default_factory=CollectionSettings)
     channels: tuple[Channel, ...] = (ConsoleChannel(kind="console"),)
 
     def scaled(self, counts: Mapping[str, int]) -> Settings:

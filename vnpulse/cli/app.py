@@ -9,6 +9,8 @@ import typer
 from vnpulse import __version__
 from vnpulse.cli import (
     alerts,
+    backfill,
+    collect,
     dead_letters,
     demo,
     health,
@@ -57,6 +59,8 @@ app.command("lag")(health.lag)
 app.add_typer(topics.app, name="topics")
 app.add_typer(publish.app, name="publish")
 app.command("trigger")(publish.trigger)
+app.command("collect")(collect.collect)
+app.command("backfill")(backfill.backfill)
 app.command("indicators")(indicators.indicators)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(dead_letters.app, name="dlq")

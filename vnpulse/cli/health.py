@@ -88,7 +88,8 @@ def _pipelines(settings: Settings) -> dict[str, tuple[bool, str]]:
         rows = StatusStore(connect(settings.store)).read()
     except VnpulseError as error:
         return dict.fromkeys(PIPELINES, (False, f"unknown: {error}"))
-    return {name: _pipeline(name, rows) for name in PIPELINES}
+    collecting = settings.collection.enabled or any(str(r["name"]).startswith("collection/") for r in rows)
+    return {name: _pipeline(name, rows) for name in (*PIPELINES, *(("collection",) if collecting else ()))}
 
 
 def _pipeline(name: str, rows: list[dict[str, Any]]) -> tuple[bool, str]:
@@ -103,11 +104,28 @@ def _pipeline(name: str, rows: list[dict[str, Any]]) -> tuple[bool, str]:
             troubles.append(f"{row['name']}: nothing heard for {age_s:.0f} s")
         elif row["status"] != "running":
             troubles.append(f"{row['name']}: {row['status']} {row['error']}".rstrip())
+        elif row.get("trouble"):
+            troubles.append(f"{row['name']}: {row['trouble']}")
     if troubles:
         return False, "; ".join(troubles)
     records = sum(row.get("records", 0) for row in mine)
     restarts = sum(row["restarts"] for row in mine)
-    return True, f"{len(mine)} actor(s), {records} records, {restarts} restarts"
+    detail = f"{len(mine)} actor(s), {records} records, {restarts} restarts"
+    remarks = [
+        f"{str(row['name']).removeprefix('collection/')}: {_remark(row)}" for row in mine if _remark(row)
+    ]
+    return True, "; ".join([detail, *remarks])
+
+
+def _remark(row: dict[str, Any]) -> str:
+    """Return what a collector says of itself, and what it had to refuse and why."""
+    rejected = {
+        reason.removeprefix("rejected_"): count
+        for reason, count in row.get("counts", {}).items()
+        if reason.startswith("rejected_")
+    }
+    refused = [f"rejected {', '.join(f'{count} {reason}' for reason, count in rejected.items())}"]
+    return ", ".join([*filter(None, [row.get("remark", "")]), *(refused if rejected else [])])
 
 
 def lag(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:

@@ -12,7 +12,7 @@ from vnpulse.collection.feed_dates import parse_date
 from vnpulse.collection.sources import SourceUnavailable
 from vnpulse.sentiment.text import clean
 
-CONTENT_CHARACTERS = 50_000
+CONTENT_CHARACTERS = 20_000
 """As much of an entry's HTML as is read; articles are shorter, and cleaning more costs seconds."""
 
 TITLE_CHARACTERS = 2_000
@@ -36,7 +36,7 @@ def parse_feed(name: str, body: bytes) -> list[Entry]:
     Raises SourceUnavailable for what is no feed.
     """
     feed = feedparser.parse(_as_declared(body), sanitize_html=False, resolve_relative_uris=False)
-    if not feed.version and not feed.entries:
+    if not feed.get("version") and not feed.entries:
         raise SourceUnavailable(f"{name}: what came is no feed: {clean(_beginning(body))[:80]!r}")
     return [_entry(entry) for entry in feed.entries]
 
@@ -60,7 +60,8 @@ def _entry(entry: Any) -> Entry:
     summary = entry.get("summary", "")
     raw = max([summary, *bodies], key=len)
     link = entry.get("link") or (entry.get("id", "") if entry.get("id", "").startswith("http") else "")
-    dates = (entry.get(field) for field in ("published", "updated", "created"))
+    # Past feedparser's own look-up, which takes one of these for another.
+    dates = (dict.get(entry, field) for field in ("published", "updated", "created"))
     published = next((moment for date in dates if date and (moment := parse_date(date))), None)
     tags = [tag.get("term") for tag in entry.get("tags", ()) if tag.get("term")]
     return Entry(

@@ -6,7 +6,7 @@ import hashlib
 import re
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
-_TRACKING = re.compile(r"^(utm_.*|fbclid|gclid|gidzl|zarsrc|mc_[ce]id|ref|src|source|from)$", re.IGNORECASE)
+_TRACKING = re.compile(r"^(utm_.*|fbclid|gclid|gidzl|zarsrc|mc_[ce]id|ref)$", re.IGNORECASE)
 
 
 def canonical_url(url: str) -> str:

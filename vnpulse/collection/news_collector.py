@@ -63,11 +63,13 @@ class NewsCollector:
         self._clock = clock
         self._jitter = jitter
         self._restored = False
+        self._sending: _Scheduled | None = None
         self.counts: Counter[str] = Counter()
 
     def step(self) -> int:
         """Ask who is due; return when to step next (epoch ms). Raises what broker and store raise."""
         self._restore()
+        self._settle()
         now_ms = self._clock.now_ms()
         for scheduled in self._scheduled:
             if scheduled.due_ms <= now_ms:
@@ -88,16 +90,25 @@ class NewsCollector:
             self._failed(scheduled, error)
             return
         self._outbox.news(items)
+        self._sending = scheduled
+        self._settle()
+
+    def _settle(self) -> None:
+        """Make what was fetched durable, then note it. Until that succeeds nobody is asked again."""
         self._outbox.flush()
+        scheduled = self._sending
+        if scheduled is None:
+            return
+        source = scheduled.source
         source.confirm()
         if scheduled.error:
             log.info("news: %s answers again", source.name)
         scheduled.failures, scheduled.error = 0, ""
         self._due_in(scheduled, scheduled.every_s)
-        self._store.save(
-            f"news/{source.name}", msgspec.msgpack.encode(_State(scheduled.due_ms, source.dump()))
-        )
+        state = _State(scheduled.due_ms, source.dump())
+        self._store.save(f"news/{source.name}", msgspec.msgpack.encode(state))
         self.counts["requests"] += 1
+        self._sending = None
 
     def _failed(self, scheduled: _Scheduled, error: SourceError) -> None:
         self.counts["failed_requests"] += 1

@@ -51,30 +51,35 @@ class Scheduler:
         self._store = store
         self._clock = clock
         self._fired_through_ms: int | None = None
+        self._unnoted_ms: int | None = None
         self.counts: Counter[str] = Counter()
 
     def step(self) -> int:
         """Fire what is due; return when to step next. Raises what broker and store raise."""
-        self._outbox.flush()
+        self._settle()
         now_ms = self._clock.now_ms()
         if self._fired_through_ms is None:
             saved = self._store.load(STATE)
-            self._fired_through_ms = (
-                msgspec.msgpack.decode(saved, type=_State).fired_through_ms if saved else self._begin(now_ms)
-            )
+            if saved is None:
+                self._unnoted_ms = self._fired_through_ms = now_ms
+            else:
+                self._fired_through_ms = msgspec.msgpack.decode(saved, type=_State).fired_through_ms
         due = self._schedule.due(self._fired_through_ms, now_ms)
         for moment in due:
             self._fire(moment, now_ms)
         if due:
-            self._outbox.flush()
-            self._note(now_ms)
+            self._unnoted_ms = self._fired_through_ms = now_ms
+        self._settle()
         following = self._schedule.next_after(now_ms)
         soonest = now_ms + LONGEST_WAIT_MS
         return soonest if following is None else min(soonest, following.at_ms)
 
-    def _begin(self, now_ms: int) -> int:
-        self._note(now_ms)
-        return now_ms
+    def _settle(self) -> None:
+        """Make what was fired durable, then note how far that is."""
+        self._outbox.flush()
+        if self._unnoted_ms is not None:
+            self._store.save(STATE, msgspec.msgpack.encode(_State(self._unnoted_ms)))
+            self._unnoted_ms = None
 
     def _fire(self, moment: Moment, now_ms: int) -> None:
         late_s = (now_ms - moment.at_ms) / 1000
@@ -85,10 +90,6 @@ class Scheduler:
         self._outbox.triggers(triggers_of(moment, self._symbols))
         self.counts["fired"] += 1
         log.info("schedule: %s of %s", *moment[1:])
-
-    def _note(self, through_ms: int) -> None:
-        self._store.save(STATE, msgspec.msgpack.encode(_State(through_ms)))
-        self._fired_through_ms = through_ms
 
     def status(self) -> dict[str, Any]:
         """Return counters and what comes next."""

@@ -36,17 +36,13 @@ class VnstockSettings(StrictModel):
     api_key: SecretStr | None = None
 
 
-class FileSourceSettings(StrictModel):
-    """Files of recorded boards or articles; see vnpulse/collection/file_source.py."""
-
-    path: FilePath
-
-
 class PriceSettings(StrictModel):
     """Boards that become bars."""
 
-    sources: Annotated[tuple[Literal["vci", "kbs"], ...], Field(min_length=1)] = ("vci", "kbs")
+    sources: Annotated[tuple[Literal["vci", "kbs", "file"], ...], Field(min_length=1)] = ("vci", "kbs")
     """In order: the first is asked, the next ones where it fails."""
+    file: FilePath | None = None
+    """Bars (parquet, csv, jsonl) that something else keeps up to date, for the source "file"."""
     symbols: tuple[Symbol, ...] = ()
     """Without any, those of the companies file."""
     poll_seconds: Annotated[int, Field(ge=5, le=60)] = 15
@@ -65,7 +61,8 @@ class FeedSettings(StrictModel):
     every_s: Annotated[int, Field(ge=60, le=86_400)] = 300
     category: str | None = None
     lead: bool = False
-    """Fetch the article's page for its first sentences; only where its terms and robots.txt allow it."""
+    """For an article that comes without a summary, fetch its page for its first sentences; only where the
+    publisher's terms allow it. robots.txt is obeyed."""
 
 
 class CompanyNewsSettings(StrictModel):
@@ -79,6 +76,8 @@ class NewsSettings(StrictModel):
     """Articles."""
 
     feeds: tuple[FeedSettings, ...] = ()
+    files: tuple[FilePath, ...] = ()
+    """Articles (parquet, csv, jsonl), sent whenever the file changes."""
     company_news: CompanyNewsSettings = CompanyNewsSettings()
     user_agent: Annotated[str, Field(min_length=3, max_length=200)] = "vnpulse (news monitor)"
     timeout_s: Annotated[float, Field(ge=1, le=120)] = 20

@@ -19,7 +19,7 @@ VND_PER_UNIT = 1000
 """Boards are in VND, messages and histories in thousand VND."""
 
 INTERVALS = {"1m": "1m", "1d": "1D"}
-"""What is fetched, and vnstock's name for it. Longer intraday bars are made of one-minute bars here."""
+"""What is fetched, and vnstock's name for it."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,6 @@ class VnstockMarket:
     def board(self, symbols: Sequence[str]) -> Board:
         """Return the board in thousand VND. Raises SourceError, also for an answer without rows: KBS
         swallows its failures and answers with none."""
-        asked_ms = self._clock.now_ms()
         columns = self._process.call("board", self._source, symbols=list(symbols))
         names = self._dialect
         missing = [name for name in (names.symbol, names.price, names.volume) if name not in columns]
@@ -92,7 +91,7 @@ class VnstockMarket:
         times = _numbers(columns[names.time])[rows] if names.time in columns else np.full(len(rows), np.nan)
         return Board(
             source=self.name,
-            asked_ms=asked_ms,
+            asked_ms=self._process.asked_ms,
             symbols=list(last),
             price=prices(names.price),
             open=prices(names.open),

@@ -14,11 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from vnpulse.clock import Clock
 from vnpulse.collection import vnstock_child
 from vnpulse.collection.pace import TokenBucket
 from vnpulse.collection.settings import VnstockSettings
 from vnpulse.collection.sources import NothingThere, SourceBlocked, SourceUnavailable
-from vnpulse.collection.vnstock_environment import vnstock_python
+from vnpulse.collection.vnstock_environment import VnstockUnavailable, vnstock_python
 
 log = logging.getLogger(__name__)
 
@@ -48,13 +49,17 @@ class VnstockProcess:
         self,
         settings: VnstockSettings,
         bucket: TokenBucket,
+        clock: Clock,
         say: Callable[[str], None] = log.warning,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         """``say`` gets one line when an environment for vnstock has to be made."""
         self._settings = settings
         self._bucket = bucket
+        self._clock = clock
         self._say = say
+        self.asked_ms = 0
+        """When the last request went out, after the wait for its turn."""
         self._environment = environment
         self._child: subprocess.Popen[bytes] | None = None
         self._requests: IO[bytes] | None = None
@@ -66,11 +71,12 @@ class VnstockProcess:
     def call(self, call: str, source: str, **arguments: Any) -> dict[str, list[Any]]:
         """Return the columns of the frame that vnstock answers with, as it has them.
 
-        Raises SourceUnavailable, SourceBlocked or NothingThere; VnstockUnavailable without a Python for it.
+        Raises SourceUnavailable, also while its environment cannot be made, SourceBlocked or NothingThere.
         """
         with self._turn:
             self._bucket.take()
             self._last_id += 1
+            self.asked_ms = self._clock.now_ms()
             request = {"id": self._last_id, "call": call, "source": source, **arguments}
             try:
                 answer = self._exchange(request)
@@ -121,7 +127,11 @@ class VnstockProcess:
         return answer
 
     def _start(self) -> None:
-        python = vnstock_python(self._settings.python, self._say)
+        try:
+            python = vnstock_python(self._settings.python, self._say)
+        except VnstockUnavailable as error:
+            # A network that is away for now must not end a collector that has other sources.
+            raise SourceUnavailable(str(error)) from None
         scratch = self._settings.scratch
         folder = scratch / "work"
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pymongo.database import Database
 
 from vnpulse.store.connection import Document, translated
+
+
+class DoneChunk(NamedTuple):
+    """Bars of a series from ``first`` to ``last`` (ISO dates) that were sent, and the gaps among them."""
+
+    symbol: str
+    interval: str
+    first: str
+    last: str
+    bars: int
+    gaps: list[str]
 
 
 class CollectionStore:
@@ -25,20 +38,14 @@ class CollectionStore:
         with translated("write collection state"):
             self._state.replace_one({"_id": name}, {"_id": name, "state": state}, upsert=True)
 
-    def done_chunks(self, interval: str, symbols: list[str]) -> dict[str, list[str]]:
-        """Return the backfilled chunks of ``symbols``: the gaps found in each, by the chunk's id."""
+    def done_chunks(self, interval: str, symbols: list[str]) -> list[DoneChunk]:
+        """Return the chunks of ``symbols`` that have been backfilled."""
         with translated("read backfill"):
-            found = self._chunks.find({"interval": interval, "symbol": {"$in": symbols}})
-            return {d["_id"]: list(d["gaps"]) for d in found}
+            found = self._chunks.find({"interval": interval, "symbol": {"$in": symbols}}, {"_id": 0})
+            return [DoneChunk(**document) for document in found]
 
-    def chunk_done(self, chunk: str, symbol: str, interval: str, bars: int, gaps: list[str]) -> None:
+    def chunk_done(self, chunk: DoneChunk) -> None:
         """Record that a chunk is in the topic. Durable on return."""
-        document = {
-            "_id": chunk,
-            "symbol": symbol,
-            "interval": interval,
-            "bars": bars,
-            "gaps": gaps,
-        }
+        key = f"{chunk.symbol}:{chunk.interval}:{chunk.first}:{chunk.last}"
         with translated("write backfill"):
-            self._chunks.replace_one({"_id": chunk}, document, upsert=True)
+            self._chunks.replace_one({"_id": key}, {"_id": key, **chunk._asdict()}, upsert=True)

@@ -51,7 +51,7 @@ class MarketProxy:
 
     def environment(self) -> dict[str, str]:
         """Return what makes a child use this proxy and trust its authority."""
-        return {"HTTPS_PROXY": self.url, "HTTP_PROXY": self.url, "REQUESTS_CA_BUNDLE": str(self.ca_file)}
+        return {"HTTPS_PROXY": self.url, "NO_PROXY": "127.0.0.1", "REQUESTS_CA_BUNDLE": str(self.ca_file)}
 
     def close(self) -> None:
         self._closing.set()

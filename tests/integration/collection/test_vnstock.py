@@ -14,6 +14,7 @@ import pytest
 from tests.integration.collection.market_proxy import KBS, VCI, MarketProxy
 from tests.integration.waiting import eventually
 from vnpulse.clock import SystemClock
+from vnpulse.collection.company_news import CompanyNews
 from vnpulse.collection.fallback import FallbackMarket
 from vnpulse.collection.pace import TokenBucket
 from vnpulse.collection.settings import VnstockSettings
@@ -35,13 +36,6 @@ def python() -> Path:
 
 
 @pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[MarketProxy]:
-    proxy = MarketProxy(tmp_path)
-    yield proxy
-    proxy.close()
-
-
-@pytest.fixture
 def make_process(python: Path, proxy: MarketProxy, tmp_path: Path) -> Iterator[Callable[..., VnstockProcess]]:
     made: list[VnstockProcess] = []
 
@@ -49,7 +43,7 @@ def make_process(python: Path, proxy: MarketProxy, tmp_path: Path) -> Iterator[C
         settings = VnstockSettings(python=python, scratch=tmp_path / "scratch", call_timeout_s=TIMEOUT_S)
         bucket = TokenBucket(10_000, CLOCK, lambda _: None)
         environment = {"PATH": os.environ["PATH"], **proxy.environment()}
-        made.append(VnstockProcess(settings, bucket, environment=environment))
+        made.append(VnstockProcess(settings, bucket, CLOCK, environment=environment))
         return made[-1]
 
     yield make
@@ -100,9 +94,14 @@ def test_both_sources_give_the_same_in_our_units_and_nothing_is_written_or_print
     days = kbs.history("VCB", "1d", dt.date(2025, 7, 25), MONDAY)
     assert [bar.time.isoformat()[:19] for bar in days] == ["2025-07-25T00:00:00", "2025-07-28T00:00:00"]
 
-    news = process.call("news", "VCI", symbol="VCB")
-    assert news["id"] == ["8801"]
-    assert news["news_title"] == ["VCB: Nghị quyết HĐQT về trả cổ tức"]
+    company_news = CompanyNews(["VCB"], process, CLOCK)
+    (article,) = company_news.fetch()
+    assert (article.news_id, article.symbol, article.source) == ("vci:8801", "VCB", "HOSE")
+    assert article.title == "VCB: Nghị quyết HĐQT về trả cổ tức"
+    assert article.content == "Ngày đăng ký cuối cùng: 15/8"
+    assert article.published_at.isoformat() == "2025-07-28T08:15:00+07:00"
+    company_news.confirm()
+    assert company_news.fetch() == []
 
     assert (files_under(*watched), set(os.listdir(Path.cwd())), set(os.listdir(home))) == before
     written = [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()]
@@ -189,6 +188,22 @@ def test_the_process_that_is_killed_is_started_again_and_none_outlives_its_owner
     assert process._requests is not None
     process._requests.close()  # what happens to it when its owner is killed
     assert eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+@pytest.mark.parametrize(
+    ("python", "message"),
+    [
+        ("/nowhere/python", r"vnstock\.python: was /nowhere/python, no such program"),
+        ("/bin/true", "its process died in the middle of a call|does not take requests"),
+    ],
+)
+def test_a_python_that_is_none_is_a_source_that_does_not_answer(
+    tmp_path: Path, python: str, message: str
+) -> None:
+    settings = VnstockSettings(python=Path(python), scratch=tmp_path)
+    process = VnstockProcess(settings, TokenBucket(100, CLOCK, lambda _: None), CLOCK)
+    with pytest.raises(SourceUnavailable, match=message):
+        process.call("board", "VCI", symbols=["VCB"])
 
 
 def test_the_environment_of_the_child_holds_nothing_of_ours(tmp_path: Path) -> None:
