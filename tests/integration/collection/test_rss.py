@@ -19,6 +19,7 @@ from vnpulse.collection.settings import FeedSettings
 from vnpulse.collection.sources import SourceBlocked, SourceUnavailable
 from vnpulse.errors import BrokerUnavailable
 from vnpulse.kafka.dead_letters import DeadLetters
+from vnpulse.kafka.outputs import PlainOutputs
 from vnpulse.messages import NewsItem
 from vnpulse.sentiment.settings import SentimentSettings
 from vnpulse.sentiment.symbols import SymbolFinder
@@ -237,7 +238,7 @@ def make_collector(
             FeedSettings(name=name, source="Báo", url=f"{server.url}/{name}", every_s=300)
             for name in ("a", "b")
         ]
-        outbox = Outbox(broker, DeadLetters(broker, "collector"), KafkaSettings(), clock)  # type: ignore[arg-type]
+        outbox = Outbox(broker, DeadLetters(PlainOutputs(broker), "collector"), KafkaSettings(), clock)  # type: ignore[arg-type]
         sources = [(RssFeed(feed, client, 10, clock), float(feed.every_s)) for feed in feeds]
         return NewsCollector(sources, outbox, states, clock, jitter=lambda: 0.5)  # type: ignore[arg-type]
 

@@ -16,6 +16,7 @@ from vnpulse.clock import ManualClock
 from vnpulse.collection.outbox import Outbox
 from vnpulse.collection.sources import Board, SourceUnavailable
 from vnpulse.kafka.dead_letters import DeadLetters
+from vnpulse.kafka.outputs import PlainOutputs
 from vnpulse.market import load_market
 from vnpulse.messages import VIETNAM, Alert, PriceBar
 from vnpulse.settings import KafkaSettings
@@ -172,7 +173,7 @@ def states() -> MemoryStates:
 @pytest.fixture
 def make_outbox(broker: BrokerAtHand, clock: ManualClock) -> Callable[[], Outbox]:
     def make() -> Outbox:
-        dead_letters = DeadLetters(broker, "collector")  # type: ignore[arg-type]
+        dead_letters = DeadLetters(PlainOutputs(broker), "collector")  # type: ignore[arg-type]
         return Outbox(broker, dead_letters, KafkaSettings(), clock)  # type: ignore[arg-type]
 
     return make
