@@ -15,7 +15,6 @@ from actors.collector import CollectorActor, CollectorSpec
 from actors.ray_port import ActorSpec
 from pipelines.runtime import main
 from pipelines.wiring import CONSUMER_STAGE, DRAIN_ORDER, Cluster
-from vnpulse.collection.assembly import Assembly, load_sources
 from vnpulse.collection.loop import Collector
 from vnpulse.collection.settings import SourcesFile
 from vnpulse.settings import Settings
@@ -27,6 +26,8 @@ def make_collector(
     kind: str, sources: SourcesFile, settings: Settings, stopping: threading.Event
 ) -> Collector:
     """Connect a collector; runs inside the actor."""
+    from vnpulse.collection.assembly import Assembly
+
     return Assembly(settings, sources, stopping, log.warning).collector(kind)
 
 
@@ -35,6 +36,10 @@ def actors(cluster: Cluster) -> list[ActorSpec]:
     settings = cluster.settings
     if not settings.collection.enabled:
         return []
+    # Imported where it is needed: most drivers do not collect, and feed and calendar packages cost
+    # their supervisor 20 MB.
+    from vnpulse.collection.assembly import Assembly, load_sources
+
     sources = load_sources(settings.collection.sources)
     assembly = Assembly(settings, sources, threading.Event(), log.warning)
     # Other sources are a reason to replace the actors, as other settings are.

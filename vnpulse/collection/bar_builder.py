@@ -6,6 +6,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -36,6 +37,7 @@ NOT_YET = np.iinfo(np.int64).max
 
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
+_Column = NDArray[Any]
 
 
 @dataclass
@@ -56,24 +58,13 @@ class _View:
         return cls(np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.int64), np.zeros(n, np.int64))
 
 
-class _SavedView(msgspec.Struct):
-    before: list[float | None]
-    base: list[float | None]
-    base_ms: list[int]
-    below_ms: list[int]
-
-
 class _Saved(msgspec.Struct):
-    """The builder's state; columns are in the order of ``symbols``."""
+    """The builder's state; columns are the arrays' bytes, in the order of ``symbols``."""
 
     day: str
     symbols: list[str]
-    views: dict[str, _SavedView]
-    minute: list[int]
-    floor: list[int]
-    watched: list[bool]
-    bar: list[list[float | None]]
-    today: list[list[float | None]]
+    views: dict[str, list[bytes]]
+    columns: list[bytes]
     source: str
     last_trade_ms: int
 
@@ -275,19 +266,10 @@ class BarBuilder:
                 day=self._day.isoformat(),
                 symbols=self.symbols,
                 views={
-                    name: _SavedView(
-                        _listed(view.before),
-                        _listed(view.base),
-                        view.base_ms.tolist(),
-                        view.below_ms.tolist(),
-                    )
+                    name: [column.tobytes() for column in _columns(view)]
                     for name, view in self._views.items()
                 },
-                minute=self._minute.tolist(),
-                floor=self._floor.tolist(),
-                watched=self._watched.tolist(),
-                bar=[_listed(row) for row in self._bar],
-                today=[_listed(row) for row in self._today],
+                columns=[column.tobytes() for column in self._columns()],
                 source=self._source,
                 last_trade_ms=self.last_trade_ms,
             )
@@ -298,19 +280,24 @@ class BarBuilder:
         saved = msgspec.msgpack.decode(state, type=_Saved)
         self._start_day(dt.date.fromisoformat(saved.day))
         pairs = [(i, self._index[s]) for i, s in enumerate(saved.symbols) if s in self._index]
-        old, at = (np.array(column, np.int64) for column in (zip(*pairs, strict=True) if pairs else ([], [])))
+        old, at = np.array(pairs, np.int64).reshape(-1, 2).T
+
+        def restore(columns: list[_Column], kept: list[bytes]) -> None:
+            for column, data in zip(columns, kept, strict=True):
+                column[at] = np.frombuffer(data, column.dtype).reshape(-1, *column.shape[1:])[old]
+
         for name, kept in saved.views.items():
             view = self._views[name] = _View.empty(len(self.symbols))
-            view.before[at], view.base[at] = _floats(kept.before)[old], _floats(kept.base)[old]
-            view.base_ms[at] = np.array(kept.base_ms, np.int64)[old]
-            view.below_ms[at] = np.array(kept.below_ms, np.int64)[old]
-        self._minute[at] = np.array(saved.minute, np.int64)[old]
-        self._floor[at] = np.array(saved.floor, np.int64)[old]
-        self._watched[at] = np.array(saved.watched, np.bool_)[old]
-        for i, target in pairs:
-            self._bar[target] = _floats(saved.bar[i])
-            self._today[target] = _floats(saved.today[i])
+            restore(_columns(view), kept)
+        restore(self._columns(), saved.columns)
         self._source, self.last_trade_ms = saved.source, saved.last_trade_ms
+
+    def _columns(self) -> list[_Column]:
+        return [self._minute, self._floor, self._watched, self._bar, self._today]
+
+
+def _columns(view: _View) -> list[_Column]:
+    return [view.before, view.base, view.base_ms, view.below_ms]
 
 
 def _bar(symbol: str, interval: str, time_ms: int, values: _Floats, source: str, now_ms: int) -> PriceBar:
@@ -327,11 +314,3 @@ def _bar(symbol: str, interval: str, time_ms: int, values: _Floats, source: str,
         interval=interval,  # type: ignore[arg-type]
         source=source,
     )
-
-
-def _listed(column: _Floats) -> list[float | None]:
-    return [None if np.isnan(value) else value for value in column.tolist()]
-
-
-def _floats(column: list[float | None]) -> _Floats:
-    return np.array(column, np.float64)  # None becomes NaN

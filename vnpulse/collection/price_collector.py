@@ -200,9 +200,13 @@ class PriceCollector:
             return
         saved = self._store.load(STATE)
         if saved is not None:
-            state = msgspec.msgpack.decode(saved, type=_State)
-            self._builder.load(state.builder)
-            self._quiet_since_ms, self._daily_due_ms = state.quiet_since_ms, state.daily_due_ms
+            try:
+                state = msgspec.msgpack.decode(saved, type=_State)
+                self._builder.load(state.builder)
+                self._quiet_since_ms, self._daily_due_ms = state.quiet_since_ms, state.daily_due_ms
+            except (msgspec.MsgspecError, ValueError) as error:
+                # Of another version: what it knew of this session is in the topic up to its last board.
+                log.warning("prices: the saved state cannot be read (%s); beginning anew", error)
         self._restored = True
 
     def _save(self) -> None:

@@ -79,3 +79,31 @@ def item(title: str, link: str, date: str = "Mon, 28 Jul 2025 09:05:00 +0700", s
         f"<item><title><![CDATA[{title}]]></title><link>{link.replace('&', '&amp;')}</link>{dated}"
         f"<description><![CDATA[{html}]]></description></item>"
     )
+
+
+PUBLISHERS = {
+    "vnexpress: an undeclared prefix, a picture before the text": (
+        '<item><title>VCB tăng vốn</title><description><![CDATA[<a href="LINK"><img src="https://i.vn/a.jpg">'
+        "</a></br>Vốn mới &amp; cổ tức.]]></description><pubDate>Mon, 28 Jul 2025 09:05:00 +0700</pubDate>"
+        '<link>LINK</link><guid>LINK</guid><enclosure type="image/jpeg" length="1" url="https://i.vn/a.jpg"/>'
+        "<slash:comments>3</slash:comments></item>"
+    ),
+    "cafef: a two-digit year": (
+        "<item>\n<title><![CDATA[ VCB tăng vốn ]]></title>\n<link><![CDATA[LINK?fbclid=1]]></link>"
+        '<description><![CDATA[<a href="x"><img width="140" src="https://i.vn/a.jpg" /></a>'
+        "<span>Vốn mới &amp; cổ tức.</span>]]></description>"
+        "<pubDate>Mon, 28 Jul 25 09:05:00 +0700</pubDate></item>"
+    ),
+    "vietstock: escaped markup, an American date": (
+        "<item><title>VCB tăng vốn</title><link>LINK</link>"
+        "<description>&lt;p&gt;&lt;img src='a'/&gt;Vốn mới&amp;nbsp;&amp;amp; cổ tức.&lt;/p&gt;</description>"
+        "<pubDate>7/28/2025 9:05:00 AM</pubDate></item>"
+    ),
+    "vneconomy: the text apart, GMT+7, the link as guid": (
+        '<item><guid isPermaLink="true">LINK</guid><title>VCB tăng vốn</title><description>x</description>'
+        '<content:encoded xmlns:content="http://purl.org/rss/1.0/modules/content/">'
+        "<![CDATA[<p>Vốn mới &amp; cổ tức.</p>]]></content:encoded>"
+        "<pubDate>Mon, 28 Jul 2025 09:05:00 GMT+7</pubDate></item>"
+    ),
+}
+"""Entries in the forms that the publishers of configs/sources.yaml give theirs, with texts of ours."""

@@ -95,6 +95,26 @@ def test_the_pipeline_collects_shows_its_health_and_survives_its_actors(
     assert len(trial.records(NEWS)) == 1
 
 
+def test_follow_collects_until_ctrl_c(
+    collecting: Callable[..., Trial], server: FeedServer, tmp_path: Path
+) -> None:
+    server.paths["/rss"] = Answer(rss(item("Một", "https://site.vn/1", DATE)))
+    trial = collecting(
+        prices={"symbols": ["VCB"], "sources": ["file"], "file": str(tmp_path / "none.csv")},
+        news=feeds(server),
+    )
+    command = [str(BIN / "vnpulse"), "collect", "--follow", "--config", str(trial.config)]
+    following = subprocess.Popen(
+        command, cwd=trial.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert eventually(lambda: len(trial.records(NEWS)) == 1)
+    following.send_signal(signal.SIGINT)
+    out, err = following.communicate(timeout=60)
+    assert following.returncode == 0, err
+    assert err.startswith("collecting prices, news; stop with Ctrl-C")
+    assert "1 of 1 sources answer" in out
+
+
 def test_a_killed_backfill_goes_on_where_it_was(collecting: Callable[..., Trial], proxy: MarketProxy) -> None:
     trial = collecting(prices={"symbols": ["VCB"], "sources": ["vci"]})
     arguments = ["backfill", "--symbols", "VCB,FPT,HPG", "--interval", "1d", "--from", "2023-01-02"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.integration.collection.feed_server import Answer, FeedServer, conditional, item, rss
+from tests.integration.collection.feed_server import PUBLISHERS, Answer, FeedServer, conditional, item, rss
 from tests.unit.collection.conftest import BrokerAtHand, MemoryStates, ms
 from vnpulse.clock import ManualClock
 from vnpulse.collection.article_lead import ArticleLead
@@ -65,6 +65,13 @@ def test_an_article_as_the_feed_gives_it(feed: RssFeed, server: FeedServer) -> N
     assert article.symbol is None
     finder = SymbolFinder.load(SentimentSettings().companies)
     assert finder.symbols_of(article) == ("VCB",)
+
+
+@pytest.mark.parametrize("entry", PUBLISHERS.values(), ids=PUBLISHERS)
+def test_the_forms_that_publishers_give_their_entries(feed: RssFeed, server: FeedServer, entry: str) -> None:
+    (article,) = fetched(feed, server, rss(entry.replace("LINK", VCB)))
+    assert (article.title, article.content, article.source_url) == ("VCB tăng vốn", "Vốn mới & cổ tức.", VCB)
+    assert article.published_at.isoformat() == "2025-07-28T09:05:00+07:00"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 
@@ -26,7 +27,7 @@ from vnpulse.collection.schedule import Schedule
 from vnpulse.collection.scheduler import Scheduler
 from vnpulse.collection.settings import PriceSettings, SchedulePoint, ScheduleSettings
 from vnpulse.errors import BrokerUnavailable
-from vnpulse.market import Exchange
+from vnpulse.market import Exchange, load_market
 from vnpulse.messages import Alert, AnalysisTrigger, PriceBar
 from vnpulse.topics import ALERTS, PRICES, TRIGGERS
 from vnpulse.trading_calendar import TradingCalendar
@@ -49,8 +50,10 @@ POINTS = (
 DUE = {"open": f"{DAY}T09:16", "mid-session": f"{DAY}T11:31", "close": f"{DAY}T14:46"}
 
 
-def a_day_of_trades(calendar: TradingCalendar) -> dict[str, list[Trade]]:
+@cache
+def a_day_of_trades() -> dict[str, list[Trade]]:
     """At most one trade between two polls, so that a poll sees every price."""
+    calendar = TradingCalendar(load_market())
     rng = random.Random(7)
     trades: dict[str, list[Trade]] = {}
     day = ms(f"{DAY}T00:00:00")
@@ -89,7 +92,7 @@ class TradingDay:
     ) -> None:
         self.calendar, self.clock, self.broker, self.states = calendar, clock, broker, states
         self.make_outbox = make_outbox
-        self.trades = a_day_of_trades(calendar)
+        self.trades = a_day_of_trades()
         self.vci = Exchanges(clock, self.trades, "vci", [OUTAGE])
         self.restart()
 
@@ -136,7 +139,7 @@ def trading_day(
     states: MemoryStates,
     make_outbox: Callable[[], Outbox],
 ) -> TradingDay:
-    clock.advance(ms(f"{MONDAY}T08:00:00") - clock.now_ms())
+    clock.advance(ms(f"{DAY}T08:00:00") - clock.now_ms())
     return TradingDay(calendar, clock, broker, states, make_outbox)
 
 
@@ -149,6 +152,7 @@ def placed(day: TradingDay, symbol: str) -> list[Trade]:
 
 
 def test_a_trading_day_gives_exactly_its_bars_triggers_and_one_alert(trading_day: TradingDay) -> None:
+    trading_day.clock.advance(ms(f"{MONDAY}T08:00:00") - trading_day.clock.now_ms())
     trading_day.run(f"{TUESDAY}T23:00:00")
     assert trading_day.vci.asked == [], "nothing is asked on a holiday"
     assert trading_day.broker.log == []
@@ -220,6 +224,15 @@ def test_restarts_and_a_broker_that_goes_away_change_no_bar_and_no_trigger(tradi
     ids = Counter(t.trigger_id for t in trading_day.broker.messages(TRIGGERS, AnalysisTrigger))
     assert len(ids) == len(POINTS) * len(SYMBOLS)
     assert set(ids.values()) == {1}
+
+
+def test_a_state_of_another_version_is_begun_anew(
+    trading_day: TradingDay, states: MemoryStates, caplog: pytest.LogCaptureFixture
+) -> None:
+    states.states["prices"] = b"\x93\x01\x02\x03"
+    trading_day.run(f"{DAY}T09:20:00")
+    assert "the saved state cannot be read" in caplog.text
+    assert trading_day.last_bars("1m")["S02"]
 
 
 def test_a_second_source_takes_over_and_the_first_takes_back(trading_day: TradingDay) -> None:
