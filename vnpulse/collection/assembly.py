@@ -30,6 +30,7 @@ from vnpulse.collection.vnstock_process import VnstockProcess
 from vnpulse.configuration import load_model
 from vnpulse.errors import UserError
 from vnpulse.kafka.dead_letters import DeadLetters
+from vnpulse.kafka.outputs import PlainOutputs
 from vnpulse.kafka.producer import StockKafkaProducer
 from vnpulse.market import Exchange, load_market
 from vnpulse.sentiment.symbols import SymbolFinder
@@ -145,7 +146,7 @@ class Assembly:
     def outbox(self, name: str) -> Outbox:
         """Return a way out with a producer of its own."""
         producer = StockKafkaProducer(self._settings.kafka, load_topics(), f"collection-{name}")
-        dead_letters = DeadLetters(producer, f"collection/{name}")
+        dead_letters = DeadLetters(PlainOutputs(producer), f"collection/{name}")
         return Outbox(producer, dead_letters, self._settings.kafka, self.clock)
 
     def store(self) -> CollectionStore:
