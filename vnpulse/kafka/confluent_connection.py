@@ -11,7 +11,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 from vnpulse.errors import BrokerUnavailable
-from vnpulse.kafka.connection import BOOTSTRAP_TIMEOUT_MS, KafkaRefused
+from vnpulse.kafka.connection import BOOTSTRAP_TIMEOUT_MS, KafkaDenied, KafkaRefused, client_options
 from vnpulse.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,12 @@ AWAY = frozenset(
 
 
 def librdkafka_options(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
-    """Return the configuration that consumers and producers share; the counterpart of ``client_options``."""
+    """Return the configuration that consumers and producers share; the counterpart of ``client_options``.
+
+    Reads files of passwords, keys and certificates anew. Raises SettingsError.
+    """
+    # Looks into every file and names the one that cannot be used; this library names none.
+    client_options(settings, client_id)
     options: dict[str, Any] = {
         "bootstrap.servers": ",".join(settings.bootstrap_servers),
         "client.id": client_id,
@@ -59,22 +64,21 @@ def librdkafka_options(settings: KafkaSettings, client_id: str) -> dict[str, Any
     }
     security = settings.security
     if security.protocol.startswith("SASL"):
-        assert security.password is not None  # the settings' own check
         options |= {
             "sasl.mechanism": security.mechanism,
             "sasl.username": security.username,
-            "sasl.password": security.password.get_secret_value(),
+            "sasl.password": security.read_password().get_secret_value(),
         }
     if security.protocol.endswith("SSL"):
         options["ssl.endpoint.identification.algorithm"] = "https"
         # Without a file, that of the operating system: the library brings no authorities of its own.
         options["ssl.ca.location"] = str(security.ca_file) if security.ca_file else "probe"
-        for option, file in (
-            ("ssl.certificate.location", security.certificate_file),
-            ("ssl.key.location", security.key_file),
-        ):
-            if file is not None:
-                options[option] = str(file)
+        if security.certificate_file is not None:
+            options |= {
+                "ssl.certificate.location": str(security.certificate_file),
+                "ssl.key.location": str(security.key_file or security.certificate_file),
+                "ssl.key.password": security.read_key_password().get_secret_value(),
+            }
     return options
 
 
@@ -105,10 +109,13 @@ def translated(settings: KafkaSettings, doing: str, failures: Failures | None = 
             error = failures.better_than(error)
         where = ", ".join(settings.bootstrap_servers)
         code, said = error.code(), f"{error.name()}: {error.str()}"
+        user = settings.security.username or "this client"
         if code in BAD_CREDENTIALS:
-            raise KafkaRefused(f"{doing}: Kafka at {where} refused the credentials: {said}") from raised
+            raise KafkaDenied(
+                f"{doing}: Kafka at {where} refused the credentials of {user}: {said}"
+            ) from raised
         if code in NOT_AUTHORISED:
-            raise KafkaRefused(f"{doing}: not authorised on Kafka at {where}: {said}") from raised
+            raise KafkaDenied(f"{doing}: {user} is not authorised on Kafka at {where}: {said}") from raised
         if code in AWAY or error.retriable():
             raise BrokerUnavailable(f"{doing}: Kafka at {where} does not answer: {said}") from raised
         raise KafkaRefused(f"{doing}: Kafka at {where}: {said}") from raised

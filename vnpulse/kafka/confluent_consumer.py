@@ -59,26 +59,24 @@ class ConfluentConsumer:
         self._observe: Callable[[float], None] | None = None
         tuning = settings.consumer
         self._most = tuning.max_poll_records
-        self._consumer = Consumer(
-            librdkafka_options(settings, client_id)
-            | {
-                # The library wants a name also where no offset is ever committed.
-                "group.id": group or client_id,
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": tuning.auto_offset_reset,
-                "fetch.min.bytes": tuning.fetch_min_bytes,
-                "fetch.wait.max.ms": tuning.fetch_max_wait_ms,
-                "session.timeout.ms": tuning.session_timeout_ms,
-                "heartbeat.interval.ms": tuning.heartbeat_interval_ms,
-                "isolation.level": "read_committed" if read_committed else "read_uncommitted",
-                # What says at the end of a partition how far it reaches, markers included.
-                "enable.partition.eof": True,
-                "queued.max.messages.kbytes": QUEUED_KILOBYTES,
-                "error_cb": self._failures.heard,
-                "stats_cb": on_statistics(self._fetched),
-            }
-        )
+        options = librdkafka_options(settings, client_id) | {
+            # The library wants a name also where no offset is ever committed.
+            "group.id": group or client_id,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": tuning.auto_offset_reset,
+            "fetch.min.bytes": tuning.fetch_min_bytes,
+            "fetch.wait.max.ms": tuning.fetch_max_wait_ms,
+            "session.timeout.ms": tuning.session_timeout_ms,
+            "heartbeat.interval.ms": tuning.heartbeat_interval_ms,
+            "isolation.level": "read_committed" if read_committed else "read_uncommitted",
+            # What says at the end of a partition how far it reaches, markers included.
+            "enable.partition.eof": True,
+            "queued.max.messages.kbytes": QUEUED_KILOBYTES,
+            "error_cb": self._failures.heard,
+            "stats_cb": on_statistics(self._fetched),
+        }
+        self._consumer = Consumer(options)
         try:
             with self._translated("consume"):
                 self._require_topic()

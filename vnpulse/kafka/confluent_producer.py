@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from vnpulse.kafka.confluent_connection import Failures, librdkafka_options, on_statistics, translated
+from vnpulse.kafka.confluent_connection import (
+    Failures,
+    librdkafka_options,
+    on_statistics,
+    translated,
+)
 from vnpulse.kafka.producer import FLUSH_TIMEOUT_S, MAX_BLOCK_MS, MAX_REQUEST_BYTES, Unflushed
 from vnpulse.metrics import NO_METRICS, Metrics
 from vnpulse.settings import KafkaSettings
@@ -53,28 +58,26 @@ class ConfluentProducer:
 
     def _connect(self, codec: str) -> Producer:
         tuning = self._settings.producer
-        return Producer(
-            librdkafka_options(self._settings, f"{self._client_id}-{codec}")
-            | {
-                "acks": tuning.acks,
-                "enable.idempotence": tuning.idempotent,
-                "max.in.flight.requests.per.connection": tuning.max_in_flight_requests_per_connection,
-                "retries": tuning.retries,
-                "batch.size": max(1, tuning.batch_size),
-                "linger.ms": tuning.linger_ms,
-                "request.timeout.ms": tuning.request_timeout_ms,
-                "message.timeout.ms": tuning.delivery_timeout_ms,
-                "message.max.bytes": MAX_REQUEST_BYTES,
-                "topic.metadata.propagation.max.ms": MAX_BLOCK_MS,
-                "compression.type": codec,
-                # As every other client computes it; the library's own default is another hash.
-                "partitioner": "murmur2_random",
-                "queue.buffering.max.messages": QUEUED_RECORDS,
-                "queue.buffering.max.kbytes": 2 * self._settings.producer.buffer_memory // 1024,
-                "error_cb": self._failures.heard,
-                "stats_cb": on_statistics(self._answered),
-            }
-        )
+        options = librdkafka_options(self._settings, f"{self._client_id}-{codec}") | {
+            "acks": tuning.acks,
+            "enable.idempotence": tuning.idempotent,
+            "max.in.flight.requests.per.connection": tuning.max_in_flight_requests_per_connection,
+            "retries": tuning.retries,
+            "batch.size": max(1, tuning.batch_size),
+            "linger.ms": tuning.linger_ms,
+            "request.timeout.ms": tuning.request_timeout_ms,
+            "message.timeout.ms": tuning.delivery_timeout_ms,
+            "message.max.bytes": MAX_REQUEST_BYTES,
+            "topic.metadata.propagation.max.ms": MAX_BLOCK_MS,
+            "compression.type": codec,
+            # As every other client computes it; the library's own default is another hash.
+            "partitioner": "murmur2_random",
+            "queue.buffering.max.messages": QUEUED_RECORDS,
+            "queue.buffering.max.kbytes": 2 * self._settings.producer.buffer_memory // 1024,
+            "error_cb": self._failures.heard,
+            "stats_cb": on_statistics(self._answered),
+        }
+        return Producer(options)
 
     def _answered(self, seconds: float) -> None:
         self._metrics.timing("kafka.producer.request_latency", seconds)

@@ -8,20 +8,37 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from pydantic import SecretStr
 
-from vnpulse.errors import BrokerUnavailable, VnpulseError
-from vnpulse.kafka.confluent_connection import Failures, librdkafka_options, request_seconds, translated
-from vnpulse.kafka.connection import KafkaRefused
+from vnpulse.errors import BrokerUnavailable, SettingsError, VnpulseError
+from vnpulse.kafka.confluent_connection import (
+    Failures,
+    librdkafka_options,
+    request_seconds,
+    translated,
+)
+from vnpulse.kafka.connection import KafkaDenied, KafkaRefused
+from vnpulse.security.certificates import CertificateAuthority
 from vnpulse.settings import KafkaSecurity, KafkaSettings
 
 SERVERS = ("one:9092", "two:9092")
 
 
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """An authority and a client's certificate and key with a password."""
+    named = {name: tmp_path / f"{name}.pem" for name in ("ca_file", "certificate_file", "key_file")}
+    authority = CertificateAuthority.create("test")
+    authority.write(named["ca_file"], tmp_path / "ca.key")
+    certificate, key = authority.issue("client", key_password="hunter2")
+    named["certificate_file"].write_bytes(certificate)
+    named["key_file"].write_bytes(key)
+    return named
+
+
 def options(**security: object) -> dict[str, object]:
+    """Return what is about addresses and security, after the library itself has accepted all of it."""
     settings = KafkaSettings(bootstrap_servers=SERVERS, security=KafkaSecurity.model_validate(security))
     found = librdkafka_options(settings, "client")
-    # The library itself knows every name and value, or says so here.
-    tried = found | {"group.id": "g"} | ({"ssl.ca.location": "probe"} if "ssl.ca.location" in found else {})
-    Consumer(tried).close()
+    Consumer(found | {"group.id": "g"}).close()
     return {name: value for name, value in found.items() if name.startswith(("sasl", "ssl", "sec", "boot"))}
 
 
@@ -29,13 +46,13 @@ def test_plaintext_is_addresses_only() -> None:
     assert options() == {"bootstrap.servers": "one:9092,two:9092", "security.protocol": "PLAINTEXT"}
 
 
-def test_scram_over_tls_checks_the_host_against_the_authority() -> None:
+def test_scram_over_tls_checks_the_host_against_the_authority(files: dict[str, Path]) -> None:
     found = options(
         protocol="SASL_SSL",
         mechanism="SCRAM-SHA-512",
         username="collector",
         password=SecretStr("hunter2"),
-        ca_file=Path("/etc/ca.pem"),
+        ca_file=files["ca_file"],
     )
     assert found == {
         "bootstrap.servers": "one:9092,two:9092",
@@ -43,9 +60,22 @@ def test_scram_over_tls_checks_the_host_against_the_authority() -> None:
         "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": "collector",
         "sasl.password": "hunter2",
-        "ssl.ca.location": "/etc/ca.pem",
+        "ssl.ca.location": str(files["ca_file"]),
         "ssl.endpoint.identification.algorithm": "https",
     }
+
+
+def test_mutual_tls_has_the_key_with_its_password(files: dict[str, Path]) -> None:
+    found = options(protocol="SSL", key_password=SecretStr("hunter2"), **files)
+    assert found["ssl.certificate.location"] == str(files["certificate_file"])
+    assert found["ssl.key.location"] == str(files["key_file"])
+    assert found["ssl.key.password"] == "hunter2"
+
+
+def test_a_file_that_cannot_be_used_is_named(files: dict[str, Path]) -> None:
+    files["ca_file"].write_text("no certificate")
+    with pytest.raises(SettingsError, match=f"kafka.security.ca_file: {files['ca_file']}"):
+        options(protocol="SSL", ca_file=files["ca_file"])
 
 
 @pytest.mark.parametrize(
@@ -55,8 +85,8 @@ def test_scram_over_tls_checks_the_host_against_the_authority() -> None:
         (KafkaError._TIMED_OUT, BrokerUnavailable),
         (KafkaError._MSG_TIMED_OUT, BrokerUnavailable),
         (KafkaError.UNKNOWN_TOPIC_OR_PART, BrokerUnavailable),
-        (KafkaError.SASL_AUTHENTICATION_FAILED, KafkaRefused),
-        (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaRefused),
+        (KafkaError.SASL_AUTHENTICATION_FAILED, KafkaDenied),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaDenied),
         (KafkaError.MSG_SIZE_TOO_LARGE, KafkaRefused),
     ],
 )
@@ -74,7 +104,7 @@ def test_a_timeout_after_refused_credentials_is_refused_credentials() -> None:
     failures = Failures()
     failures.heard(KafkaError(KafkaError._AUTHENTICATION))
     settings = KafkaSettings(bootstrap_servers=SERVERS)
-    with pytest.raises(KafkaRefused, match="refused the cred"), translated(settings, "consume", failures):
+    with pytest.raises(KafkaDenied, match="refused the cred"), translated(settings, "consume", failures):
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
 
