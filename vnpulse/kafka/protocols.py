@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from vnpulse.batches import PartitionBatch
+from vnpulse.streaming.loop import Source
 
 
-class Consumer(Protocol):
+class Consumer(Source, Protocol):
     """A consumer of assigned partitions; the contract is AssignedConsumer's."""
 
-    topic: str
-
-    @property
-    def positions(self) -> dict[int, int]: ...
-    def poll(self, timeout_ms: int) -> list[PartitionBatch]: ...
-    def seek(self, partition: int, offset: int) -> None: ...
-    def commit(self, offsets: Mapping[int, int]) -> None: ...
     def beginning_offsets(self) -> dict[int, int]: ...
     def end_offsets(self) -> dict[int, int]: ...
     def observe_fetches(self, seconds: Callable[[float], None]) -> None: ...
-    def close(self) -> None: ...
 
 
 class Producer(Protocol):
