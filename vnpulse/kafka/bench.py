@@ -12,6 +12,7 @@ from threading import Event, Thread
 
 import numpy as np
 
+from vnpulse.errors import BrokerUnavailable
 from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.clients import open_consumer, open_producer
 from vnpulse.kafka.protocols import Consumer
@@ -27,6 +28,7 @@ RECORDS_PER_FLUSH = 10_000
 LATENCY_RATE_PER_S = 200.0
 MOST_LATENCY_RECORDS = 1_000
 POLL_MS = 200
+STALLED_S = 30.0
 STAMP_BYTES = 20
 
 
@@ -71,9 +73,15 @@ def measure(settings: KafkaSettings, records: int, record_bytes: int) -> Measure
         began, cpu = time.perf_counter(), time.process_time()
         consumer = _open_at_the_beginning(settings, topic)
         try:
-            read = 0
+            read, heard = 0, began
             while read < records:
-                read += sum(map(len, consumer.poll(POLL_MS)))
+                came = sum(map(len, consumer.poll(POLL_MS)))
+                read += came
+                now = time.perf_counter()
+                if came:
+                    heard = now
+                elif now - heard > STALLED_S:
+                    raise _stalled(read, records)
         finally:
             consumer.close()
         consume_s, consume_cpu_s = time.perf_counter() - began, time.process_time() - cpu
@@ -90,6 +98,10 @@ def measure(settings: KafkaSettings, records: int, record_bytes: int) -> Measure
         produce_cpu_us=round(produce_cpu_s / records * 1e6, 2),
         consume_cpu_us=round(consume_cpu_s / records * 1e6, 2),
     )
+
+
+def _stalled(read: int, records: int) -> BrokerUnavailable:
+    return BrokerUnavailable(f"bench: {read} of {records} records came, then none for {STALLED_S:g} s")
 
 
 @contextmanager
@@ -142,14 +154,17 @@ def _latency_ms(settings: KafkaSettings, topic: str, records: int, record_bytes:
         # A producer's first record waits for its id and metadata: half a second that no other waits.
         producer.send(topic, None, b"first")
         producer.flush()
-        ready.wait()
+        if not ready.wait(STALLED_S):
+            raise _stalled(0, records)
         began = time.perf_counter()
         for i in range(records):
             time.sleep(max(0.0, began + i / LATENCY_RATE_PER_S - time.perf_counter()))
             stamp = f"{time.perf_counter():<{STAMP_BYTES}.9f}"[:STAMP_BYTES]
             producer.send(topic, f"S{i % 100}", stamp.encode() + padding)
         producer.flush()
-        reader.join()
+        reader.join(STALLED_S)
+        if reader.is_alive():
+            raise _stalled(len(waits_s), records)
     finally:
         producer.close()
         consumer.close()
