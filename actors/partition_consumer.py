@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from actors.ray_metrics import ray_metrics
 from actors.whereabouts import whereabouts
-from vnpulse.kafka.consumer import AssignedConsumer
+from vnpulse.kafka.clients import open_measured_consumer, open_producer
 from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.kafka.outputs import PlainOutputs
-from vnpulse.kafka.producer import StockKafkaProducer
 from vnpulse.kafka.progress import Lanes, Progress, SoleProgress
 from vnpulse.kafka.transactions import TransactionalOutputs
 from vnpulse.settings import PipelineName, Settings
@@ -109,14 +109,14 @@ class PartitionConsumer:
         if spec.writes is not None:
             codec = topics[spec.writes].compression
             outputs = TransactionalOutputs(
-                kafka, spec.topic, spec.partitions, spec.group, client_id, codec, progress
+                kafka, spec.topic, spec.partitions, spec.group, client_id, codec, progress, ray_metrics()
             )
         else:
-            outputs = PlainOutputs(StockKafkaProducer(kafka, topics, client_id))
-        handler = spec.lanes[name](settings, outputs, DeadLetters(outputs, spec.name))
+            outputs = PlainOutputs(open_producer(kafka, topics, client_id, ray_metrics()))
+        handler = spec.lanes[name](settings, outputs, DeadLetters(outputs, spec.name, ray_metrics()))
         loop = PartitionLoop(
-            lambda: AssignedConsumer(
-                kafka, spec.topic, spec.partitions, spec.group, client_id, progress=progress
+            lambda: open_measured_consumer(
+                kafka, spec.topic, spec.partitions, spec.group, client_id, progress, ray_metrics()
             ),
             handler,
             outputs,

@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from vnpulse.aggregation.settings import AggregationSettings
 from vnpulse.collection.settings import CollectionSettings
 from vnpulse.configuration import CONFIG_DIR, load_model
 from vnpulse.errors import SettingsError
+from vnpulse.kafka_profiles import DEFAULT_PROFILE, load_profiles
 from vnpulse.sentiment.settings import SentimentSettings
 from vnpulse.streaming.retries import RetrySettings
 from vnpulse.strict_model import FilePath, StrictModel
@@ -34,6 +35,8 @@ SECRETS_FROM_ENVIRONMENT = {
     "SECOND_READER_API_KEY": "sentiment.second_reader.api_key",
 }
 """Environment variables and the setting that each one fills."""
+
+_Tuning = TypeVar("_Tuning", "ConsumerTuning", "ProducerTuning")
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
@@ -139,8 +142,9 @@ PipelineName = Literal["storage", "analysis", "aggregation", "notification"]
 
 
 class ProducerTuning(StrictModel):
-    """Producer settings of the design document. ``acks`` is always all and writes are idempotent."""
+    """Producer settings of the design document; configs/kafka_profiles.yaml has the reason of each."""
 
+    acks: Literal["all", 1, 0] = "all"
     retries: Annotated[int, Field(ge=0)] = 3
     batch_size: Annotated[int, Field(ge=0, le=16_777_216)] = 16_384
     linger_ms: Annotated[int, Field(ge=0, le=60_000)] = 10
@@ -148,12 +152,29 @@ class ProducerTuning(StrictModel):
     delivery_timeout_ms: Annotated[int, Field(ge=1_000)] = 120_000
     buffer_memory: Annotated[int, Field(ge=65_536)] = 33_554_432
     """Most bytes that are queued and not acknowledged; more waits. Kept by us: kafka-python 3 does not."""
+    max_in_flight_requests_per_connection: Annotated[int, Field(ge=1, le=5)] = 5
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] | None = None
+    """For all topics; without it each has that of configs/topics.yaml."""
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether a batch that is sent twice is written once: Kafka wants acks=all and retries for that."""
+        return self.acks == "all" and self.retries > 0
 
     @model_validator(mode="after")
     def _one_request_fits(self) -> Self:
         if self.delivery_timeout_ms <= self.linger_ms + self.request_timeout_ms:
             raise ValueError("delivery_timeout_ms must be above linger_ms + request_timeout_ms")
         return self
+
+
+def _filled(tuning: _Tuning, values: Mapping[str, int | str]) -> _Tuning:
+    """Return ``tuning`` with ``values`` for what it was not given."""
+    given = {name: getattr(tuning, name) for name in tuning.model_fields_set}
+    try:
+        return type(tuning).model_validate({**values, **given})
+    except ValidationError as error:
+        raise ValueError("; ".join(item["msg"] for item in error.errors())) from None
 
 
 class KafkaSettings(StrictModel):
@@ -163,6 +184,10 @@ class KafkaSettings(StrictModel):
     topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,60}$")] = ""
     """Put before every topic and group name, so that deployments can share a cluster."""
     security: KafkaSecurity = KafkaSecurity()
+    client: Literal["kafka-python", "confluent"] = "kafka-python"
+    """The library of the pipelines' consumers and producers; confluent is an extra."""
+    profile: str = DEFAULT_PROFILE
+    """Of configs/kafka_profiles.yaml; what is given under ``producer`` and ``consumer`` goes before it."""
     consumer: ConsumerTuning = ConsumerTuning()
     pipelines: dict[PipelineName, ConsumerOverrides] = Field(default_factory=dict)
     """By pipeline, what its consumers have otherwise than ``consumer``."""
@@ -181,6 +206,37 @@ class KafkaSettings(StrictModel):
         """Return the consumer settings of ``pipeline``."""
         overrides = self.pipelines.get(pipeline, ConsumerOverrides())
         return ConsumerTuning(**(self.consumer.model_dump() | overrides.model_dump(exclude_none=True)))
+
+    @field_validator("profile")
+    @classmethod
+    def _profile_exists(cls, name: str) -> str:
+        if name not in (known := load_profiles()):
+            raise ValueError(f"no such profile; there are {', '.join(known)}")
+        return name
+
+    @model_validator(mode="after")
+    def _fill_from_profile(self) -> Self:
+        values = load_profiles()[self.profile].values()
+        # Frozen is for those who use the settings; here they are still being made.
+        object.__setattr__(self, "consumer", _filled(self.consumer, values["consumer"]))
+        object.__setattr__(self, "producer", _filled(self.producer, values["producer"]))
+        return self
+
+    @model_validator(mode="after")
+    def _transactions_are_idempotent(self) -> Self:
+        if self.transactions and not self.producer.idempotent:
+            raise ValueError(
+                "transactions need producer.acks all and producer.retries above 0;"
+                " give transactions: false to go without them"
+            )
+        return self
+
+    def tuned(self, profile: str) -> KafkaSettings:
+        """Return the same broker with the tuning of ``profile`` and nothing else."""
+        of_profile = KafkaSettings(profile=profile, transactions=False)
+        return self.model_copy(
+            update={"profile": profile, "producer": of_profile.producer, "consumer": of_profile.consumer}
+        )
 
     def topic(self, name: str) -> str:
         """Return the topic's name on the cluster."""

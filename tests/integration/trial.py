@@ -22,9 +22,10 @@ from tests.integration.waiting import eventually
 from vnpulse.embedded.process import ManagedProcess
 from vnpulse.embedded.ray_head import ray_environment
 from vnpulse.kafka.admin import KafkaAdmin
+from vnpulse.kafka.clients import open_producer
 from vnpulse.kafka.consumer import AssignedConsumer, LoggedRecord
 from vnpulse.kafka.lags import LagReader
-from vnpulse.kafka.producer import StockKafkaProducer
+from vnpulse.kafka.protocols import Producer
 from vnpulse.launcher import apply_topics
 from vnpulse.messages import AnalysisResult
 from vnpulse.settings import Settings, load_settings
@@ -126,20 +127,21 @@ class Trial:
         self.name = f"t{uuid.uuid4().hex[:8]}"
         self.config = folder / "vnpulse.yaml"
         self.alert_file = folder / "alerts.jsonl"
+        self.kafka: dict[str, Any] = {
+            "bootstrap_servers": [stack.kafka_bootstrap],
+            "topic_prefix": f"{self.name}.",
+        }
         self.write_config()
         self._closing: list[Callable[[], None]] = []
         self.drivers: list[Driver] = []
         self._readers: dict[str, TopicReader] = {}
-        self._producer: StockKafkaProducer | None = None
+        self._producer: Producer | None = None
         self._database: Database[Document] | None = None
 
     def write_config(self, **sections: Any) -> None:
         """(Re)write the configuration file; ``sections`` replace or add whole sections."""
         document: dict[str, Any] = {
-            "kafka": {
-                "bootstrap_servers": [self.stack.kafka_bootstrap],
-                "topic_prefix": f"{self.name}.",
-            },
+            "kafka": self.kafka,
             "store": {"uri": self.stack.mongo_uri, "database": self.name},
             "ray": {
                 "address": self.stack.ray_address,
@@ -187,10 +189,10 @@ class Trial:
             )
         return topic
 
-    def producer(self) -> StockKafkaProducer:
+    def producer(self) -> Producer:
         """Return the product's producer, one for the whole test."""
         if self._producer is None:
-            self._producer = StockKafkaProducer(self.settings.kafka, load_topics(), "test")
+            self._producer = open_producer(self.settings.kafka, load_topics(), "test")
         return self._producer
 
     def publish(self, name: str, records: Iterable[tuple[str | None, bytes | None]]) -> list[tuple[int, int]]:

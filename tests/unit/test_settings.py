@@ -193,7 +193,7 @@ def test_settings_cannot_be_changed(load: Any) -> None:
         ("embedded: {}\nchannels: [{kind: jsonl}]\n", "path: missing"),
         ("embedded: {}\nchannels: [{kind: jsonl, paht: x, path: y}]\n", "did you mean path?"),
         ("embedded: {}\nchannels: [{path: x}]\n", "'kind'"),
-        ("embedded: {}\nkafka: {producer: {acks: 1}}\n", "kafka.producer.acks: unknown key"),
+        ("embedded: {}\nkafka: {producer: {ack: 1}}\n", "kafka.producer.ack: unknown key; did you"),
         (
             "embedded: {}\nkafka: {producer: {delivery_timeout_ms: 20000}}\n",
             "kafka.producer: delivery_timeout_ms must be above linger_ms + request_timeout_ms",

@@ -10,11 +10,13 @@ from vnpulse import __version__
 from vnpulse.cli import (
     alerts,
     backfill,
+    bench,
     collect,
     dead_letters,
     demo,
     health,
     indicators,
+    metrics,
     publish,
     sentiment,
     stack,
@@ -54,8 +56,10 @@ app.command("status")(status.status)
 app.command("stop")(status.stop)
 app.command("scale")(status.scale)
 app.command("restart")(status.restart)
-app.command("health")(health.health)
+app.add_typer(health.app, name="health")
 app.command("lag")(health.lag)
+app.add_typer(bench.app, name="bench")
+app.command("metrics")(metrics.metrics)
 app.add_typer(topics.app, name="topics")
 app.add_typer(publish.app, name="publish")
 app.command("trigger")(publish.trigger)

@@ -8,8 +8,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -17,7 +18,7 @@ from rich.table import Table
 from vnpulse.cli.options import DEFAULT, ConfigOption, JsonOption, out, running_settings
 from vnpulse.embedded.errors import EmbeddedStackError
 from vnpulse.errors import VnpulseError
-from vnpulse.kafka.admin import round_trip
+from vnpulse.kafka.health import DEADLINE_S, RoundTrip, round_trip
 from vnpulse.kafka.lags import LagReader
 from vnpulse.settings import Settings
 from vnpulse.store.connection import connect
@@ -30,8 +31,14 @@ RAY_TIMEOUT_S = 5.0
 PIPELINES = ("storage", "analysis", "aggregation", "notification")
 
 
-def health(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
+app = typer.Typer()
+
+
+@app.callback(invoke_without_command=True)
+def health(context: typer.Context, config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
     """Check the broker (a round trip), the store, Ray and each pipeline; exit code 0 if all are well."""
+    if context.invoked_subcommand is not None:
+        return
     checks = _checks(config)
     if as_json:
         rows = {name: {"ok": ok, "detail": detail} for name, (ok, detail) in checks.items()}
@@ -43,6 +50,29 @@ def health(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
             out.print(detail, markup=False, soft_wrap=True)
     if not all(ok for ok, _ in checks.values()):
         raise typer.Exit(1)
+
+
+@app.command("kafka")
+def kafka(
+    config: ConfigOption = DEFAULT,
+    deadline: Annotated[
+        float, typer.Option(min=0.1, max=600, help="Seconds for all of it, connecting included.")
+    ] = DEADLINE_S,
+    as_json: JsonOption = False,
+) -> None:
+    """Produce a record to `health-check` and read it back, each way timed; exit code 0 if that works."""
+    settings = running_settings(config).kafka
+    try:
+        trip = round_trip(settings, deadline)
+    except VnpulseError as error:
+        if as_json:
+            out.print_json(json.dumps({"ok": False, "error": str(error)}))
+            raise typer.Exit(1) from None
+        raise
+    if as_json:
+        out.print_json(json.dumps({"ok": True, **asdict(trip)}))
+    else:
+        out.print(f"ok: {_described(trip)}")
 
 
 def _checks(config: Path) -> dict[str, tuple[bool, str]]:
@@ -67,7 +97,10 @@ def _check(check: Callable[[], str]) -> tuple[bool, str]:
 
 
 def _kafka(settings: Settings) -> str:
-    trip = round_trip(settings.kafka)
+    return _described(round_trip(settings.kafka))
+
+
+def _described(trip: RoundTrip) -> str:
     return f"produce {trip.produce_ms:.0f} ms, consume {trip.consume_ms:.0f} ms"
 
 
@@ -129,7 +162,7 @@ def _remark(row: dict[str, Any]) -> str:
 
 
 def lag(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
-    """Show how far each consumer group is behind."""
+    """Show how far each consumer group is behind, and what retention removed before it was read."""
     with LagReader(running_settings(config).kafka) as reader:
         rows = reader.read()
     if as_json:
@@ -138,15 +171,17 @@ def lag(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
                 "group": r.group,
                 "topic": r.topic,
                 "partition": r.partition,
+                "begin": r.begin,
                 "committed": r.committed,
                 "end": r.end,
                 "lag": r.lag,
+                "expired": r.expired,
             }
             for r in rows
         ]
         out.print_json(json.dumps(listed))
         return
-    table = Table("group", "topic", "partitions", "records", "lag", "largest")
+    table = Table("group", "topic", "partitions", "records", "lag", "largest", "expired")
     for topic in dict.fromkeys(row.topic for row in rows):
         mine = [row for row in rows if row.topic == topic]
         worst = max(mine, key=lambda row: row.lag)
@@ -157,5 +192,6 @@ def lag(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
             str(sum(r.end - r.begin for r in mine)),
             str(sum(r.lag for r in mine)),
             f"{worst.lag} on {worst.partition}" if worst.lag else "",
+            str(sum(r.expired for r in mine) or ""),
         )
     out.print(table)

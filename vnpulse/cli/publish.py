@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vnpulse.cli.options import DEFAULT, ConfigOption, err, out, running_settings
 from vnpulse.clock import SystemClock
 from vnpulse.errors import UserError
-from vnpulse.kafka.producer import StockKafkaProducer
+from vnpulse.kafka.clients import open_producer
 from vnpulse.messages import SYMBOL_PATTERN, VIETNAM, AnalysisTrigger, Interval, TriggerMetadata, encode
 from vnpulse.publishing import BarReader, NewsReader, Reader, count_rows, read_chunks
 from vnpulse.topics import NEWS, PRICES, TRIGGERS, load_topics
@@ -50,7 +50,7 @@ def news(file: FileArgument, config: ConfigOption = DEFAULT) -> None:
 
 def _publish(file: Path, config: Path, topic: str, reader: Reader) -> None:
     settings = running_settings(config)
-    producer = StockKafkaProducer(settings.kafka, load_topics(), "vnpulse-publish")
+    producer = open_producer(settings.kafka, load_topics(), "vnpulse-publish")
     sent, rejected = 0, 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
@@ -84,7 +84,7 @@ def trigger(
         if not re.fullmatch(SYMBOL_PATTERN, symbol):
             raise UserError(f"symbol was {symbol}, must match {SYMBOL_PATTERN}")
     settings = running_settings(config)
-    producer = StockKafkaProducer(settings.kafka, load_topics(), "vnpulse-trigger")
+    producer = open_producer(settings.kafka, load_topics(), "vnpulse-trigger")
     try:
         for symbol in symbols:
             message = AnalysisTrigger(

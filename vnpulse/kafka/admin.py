@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
 from kafka.errors import (
     CoordinatorLoadInProgressError,
@@ -20,13 +19,9 @@ from kafka.errors import (
 )
 from kafka.structs import TopicPartition
 
-from vnpulse.errors import BrokerUnavailable
 from vnpulse.kafka.connection import client_options, translated
-from vnpulse.kafka.consumer import AssignedConsumer
 from vnpulse.settings import KafkaSettings
 from vnpulse.topics import TopicChange, TopicSpec, TopicState
-
-HEALTH_TOPIC = "health-check"
 
 COORDINATOR_TIMEOUT_S = 10.0
 COORDINATOR_PERIOD_S = 0.1
@@ -43,10 +38,27 @@ class PartitionLag:
     end: int
     committed: int | None
 
+    @classmethod
+    def of(cls, group: str, tp: TopicPartition, begin: int, end: int, known: Any) -> PartitionLag:
+        """Make one of what the broker answered; it has no offset, or -1, where nothing was committed."""
+        committed = known.offset if known is not None and known.offset >= 0 else None
+        return cls(group, tp.topic, tp.partition, begin, end, committed)
+
     @property
     def lag(self) -> int:
-        """Records that the broker still has and the group has not committed."""
-        return self.end - max(self.committed or 0, self.begin)
+        """Records that the broker still has and the group has not committed.
+
+        Nothing where the committed offset is beyond the end: the topic was made again since.
+        """
+        return max(0, self.end - max(self.committed or 0, self.begin))
+
+    @property
+    def expired(self) -> int:
+        """Records beyond the committed offset that retention has removed: the group has lost them.
+
+        Before its first commit a group has lost nothing.
+        """
+        return max(0, self.begin - self.committed) if self.committed is not None else 0
 
 
 class KafkaAdmin:
@@ -164,57 +176,11 @@ class KafkaAdmin:
             ends = self._client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
             begins = self._client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
             committed = self._committed(group, partitions)
-        rows = []
-        for tp in sorted(partitions):
-            known = committed.get(tp)
-            offset = known.offset if known is not None and known.offset >= 0 else None
-            rows.append(
-                PartitionLag(group, tp.topic, tp.partition, begins[tp].offset, ends[tp].offset, offset)
-            )
-        return rows
+        return [
+            PartitionLag.of(group, tp, begins[tp].offset, ends[tp].offset, committed.get(tp))
+            for tp in sorted(partitions)
+        ]
 
 
 def _value(entry: Any) -> Any:
     return entry.get("value") if isinstance(entry, dict) else entry
-
-
-@dataclass(frozen=True, slots=True)
-class RoundTrip:
-    """How long the broker took to take a record and to give it back, milliseconds."""
-
-    produce_ms: float
-    consume_ms: float
-
-
-def round_trip(settings: KafkaSettings, deadline_s: float = 10.0) -> RoundTrip:
-    """Produce one record to ``health-check`` and read it back.
-
-    Creates the topic if it is missing. Raises BrokerUnavailable when the deadline passes.
-    """
-    topic = settings.topic(HEALTH_TOPIC)
-    spec = TopicSpec(partitions=1, replication=3, retention_hours=1, compression="none")
-    with KafkaAdmin(settings) as admin:
-        if not admin.topics([topic]):
-            brokers = admin.broker_count()
-            admin.apply([TopicChange(topic, "create", "")], {topic: spec}, brokers)
-    with translated(settings, "health check"):
-        producer = KafkaProducer(**client_options(settings, "vnpulse-health"), linger_ms=0)
-        try:
-            started = time.perf_counter()
-            sent = producer.send(topic, value=str(time.time_ns()).encode()).get(timeout=deadline_s)
-            produced = time.perf_counter()
-        finally:
-            producer.close(timeout=1)
-    consumer = AssignedConsumer(settings, topic, [0], None, "vnpulse-health")
-    try:
-        produced_or_ready = time.perf_counter()
-        consumer.seek(0, sent.offset)
-        while time.perf_counter() - produced_or_ready < deadline_s:
-            if any(sent.offset in batch.offsets for batch in consumer.poll(200)):
-                consumed = time.perf_counter()
-                return RoundTrip((produced - started) * 1000, (consumed - produced_or_ready) * 1000)
-    finally:
-        consumer.close()
-    raise BrokerUnavailable(
-        f"health check: record {sent.offset} of {topic} did not come back in {deadline_s} s"
-    )

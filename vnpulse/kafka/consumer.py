@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from vnpulse.batches import PartitionBatch
+from vnpulse.kafka.client_sensors import FETCH_LATENCY, observe
 from vnpulse.kafka.connection import client_options, translated
 from vnpulse.kafka.progress import Committed, Progress, SoleProgress
 from vnpulse.settings import KafkaSettings
@@ -166,6 +167,10 @@ class AssignedConsumer:
         """Return, by partition, the offset that the next record will get."""
         with translated(self._settings, f"read {self.topic}"):
             return {tp.partition: o for tp, o in self._consumer.end_offsets(self._assigned).items()}
+
+    def observe_fetches(self, seconds: Callable[[float], None]) -> None:
+        """Call ``seconds`` with the duration of every fetch request, from now on, on any thread."""
+        observe(self._consumer, FETCH_LATENCY, seconds)
 
     def close(self) -> None:
         """Leave the broker. Commits nothing, so there is nothing to lose if it is gone already."""

@@ -7,6 +7,7 @@ from collections import Counter
 from vnpulse import __version__
 from vnpulse.batches import PartitionBatch
 from vnpulse.decoding import Rejection
+from vnpulse.metrics import NO_METRICS, Metrics
 from vnpulse.streaming.outputs import Outputs
 from vnpulse.topics import dead_letter_topic
 
@@ -42,8 +43,9 @@ class DeadLetters:
     say where it came from and why it is here; those that the record had itself are kept.
     """
 
-    def __init__(self, outputs: Outputs, component: str) -> None:
+    def __init__(self, outputs: Outputs, component: str, metrics: Metrics = NO_METRICS) -> None:
         self._outputs = outputs
+        self._metrics = metrics
         self._component = component
         self.counts: Counter[str] = Counter()
 
@@ -74,3 +76,5 @@ class DeadLetters:
             encoded = {**kept, **{name: text.encode() for name, text in headers.items()}}
             self._outputs.send(batch.partition, topic, key, value, encoded.items())
             self.counts[reason] += 1
+        for reason, count in Counter(rejection.reason for rejection in rejections).items():
+            self._metrics.increment("kafka.dead_letters", count, topic=batch.topic, reason=reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from vnpulse.kafka.producer import StockKafkaProducer
+from vnpulse.kafka.protocols import Producer
 from vnpulse.streaming.outputs import Headers
 
 
@@ -16,7 +16,7 @@ class PlainOutputs:
 
     transactional = False
 
-    def __init__(self, producer: StockKafkaProducer) -> None:
+    def __init__(self, producer: Producer) -> None:
         self._producer = producer
 
     def claim(self) -> None:

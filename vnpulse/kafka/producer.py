@@ -1,4 +1,4 @@
-"""The producer of the design document: acks=all, idempotent, batched; errors surface at flush."""
+"""The producer of the design document: batched, idempotent unless tuned otherwise; errors show at flush."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contextlib import suppress
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from vnpulse.kafka.client_sensors import REQUEST_LATENCY, observe
 from vnpulse.kafka.connection import client_options, translated
 from vnpulse.metrics import NO_METRICS, Metrics
 from vnpulse.settings import KafkaSettings
@@ -94,7 +95,7 @@ class StockKafkaProducer:
         self._unflushed = Unflushed()
 
     def _producer(self, topic: str) -> KafkaProducer:
-        codec = self._codecs.get(topic, "none")
+        codec = self._settings.producer.compression or self._codecs.get(topic, "none")
         producer = self._producers.get(codec)
         if producer is None:
             with self._lock:
@@ -104,8 +105,9 @@ class StockKafkaProducer:
                     with translated(self._settings, f"produce to {topic}"):
                         producer = KafkaProducer(
                             **client_options(self._settings, f"{self._client_id}-{codec}"),
-                            acks="all",
-                            enable_idempotence=True,
+                            acks=tuning.acks,
+                            enable_idempotence=tuning.idempotent,
+                            max_in_flight_requests_per_connection=tuning.max_in_flight_requests_per_connection,
                             retries=tuning.retries,
                             batch_size=tuning.batch_size,
                             linger_ms=tuning.linger_ms,
@@ -115,6 +117,7 @@ class StockKafkaProducer:
                             max_request_size=MAX_REQUEST_BYTES,
                             max_block_ms=MAX_BLOCK_MS,
                         )
+                    observe(producer, REQUEST_LATENCY, self._answered)
                     self._producers[codec] = producer
         return producer
 
@@ -141,6 +144,9 @@ class StockKafkaProducer:
         unflushed.add(topic, len(value or b"") + len(raw_key or b""))
         if unflushed.bytes >= self._settings.producer.buffer_memory:
             self.flush()
+
+    def _answered(self, seconds: float) -> None:
+        self._metrics.timing("kafka.producer.request_latency", seconds)
 
     def flush(self) -> None:
         """Wait until every queued record is acknowledged. Raises BrokerUnavailable or KafkaRefused."""

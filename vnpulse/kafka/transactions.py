@@ -14,6 +14,7 @@ from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedEr
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 from vnpulse.errors import BrokerUnavailable, PartitionTaken, StartOver, VnpulseError
+from vnpulse.kafka.client_sensors import REQUEST_LATENCY, observe
 from vnpulse.kafka.connection import client_options, translated
 from vnpulse.kafka.producer import FLUSH_TIMEOUT_S, MAX_BLOCK_MS, MAX_REQUEST_BYTES, Unflushed
 from vnpulse.kafka.progress import Progress
@@ -110,12 +111,16 @@ class TransactionalOutputs:
                 max_block_ms=MAX_BLOCK_MS,
                 retry_backoff_ms=RETRY_BACKOFF_MS,
             )
+            observe(producer, REQUEST_LATENCY, self._answered)
             try:
                 producer.init_transactions()
             except KafkaError:
                 _drop(producer)
                 raise
         return producer
+
+    def _answered(self, seconds: float) -> None:
+        self._metrics.timing("kafka.producer.request_latency", seconds)
 
     def send(
         self, cause: int, topic: str, key: str | bytes | None, value: bytes | None, headers: Headers = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
@@ -10,25 +11,50 @@ from kafka import KafkaAdminClient, KafkaProducer
 from tests.integration.trial import Trial
 from vnpulse.batches import PartitionBatch
 from vnpulse.kafka.admin import KafkaAdmin
-from vnpulse.kafka.consumer import AssignedConsumer
+from vnpulse.kafka.clients import open_consumer
+from vnpulse.kafka.protocols import Consumer
 
-OpenConsumer = Callable[..., AssignedConsumer]
+OpenConsumer = Callable[..., Consumer]
 
 
 @pytest.fixture
 def consume(trial: Trial) -> Iterator[OpenConsumer]:
     """Opens consumers of the trial."""
-    opened: list[AssignedConsumer] = []
+    opened: list[Consumer] = []
 
-    def open_consumer(
+    def open_one(
         topic: str, partitions: Sequence[int] = (0,), group: str | None = None, trial: Trial = trial
-    ) -> AssignedConsumer:
-        opened.append(AssignedConsumer(trial.settings.kafka, topic, partitions, group, "test"))
+    ) -> Consumer:
+        opened.append(open_consumer(trial.settings.kafka, topic, partitions, group, "test"))
         return opened[-1]
 
-    yield open_consumer
+    yield open_one
     for consumer in opened:
         consumer.close()
+
+
+@pytest.fixture(params=["kafka-python", "confluent"])
+def each_client_name(request: pytest.FixtureRequest) -> str:
+    """The client libraries, one after the other."""
+    return str(request.param)
+
+
+@pytest.fixture
+def each_client(trial: Trial, each_client_name: str) -> None:
+    """Runs the test once with each client library."""
+    trial.kafka["client"] = each_client_name
+    trial.write_config()
+
+
+@pytest.fixture
+def each_consumer(trial: Trial, each_client_name: str) -> None:
+    """Runs the test once with each library's consumer, on records of kafka-python's producer.
+
+    The other's producer takes half a second to begin.
+    """
+    trial.producer()
+    trial.kafka["client"] = each_client_name
+    trial.write_config()
 
 
 @pytest.fixture
@@ -57,10 +83,10 @@ def transactional(trial: Trial) -> Iterator[KafkaProducer]:
 
 
 @pytest.fixture
-def read() -> Callable[[AssignedConsumer, int], list[PartitionBatch]]:
+def read() -> Callable[[Consumer, int], list[PartitionBatch]]:
     """Polls until so many records have come."""
 
-    def read_batches(consumer: AssignedConsumer, count: int) -> list[PartitionBatch]:
+    def read_batches(consumer: Consumer, count: int) -> list[PartitionBatch]:
         batches: list[PartitionBatch] = []
         for _ in range(100):
             batches += consumer.poll(200)
@@ -69,3 +95,11 @@ def read() -> Callable[[AssignedConsumer, int], list[PartitionBatch]]:
         raise AssertionError(f"{sum(map(len, batches))} of {count} records came")
 
     return read_batches
+
+
+@pytest.fixture
+def unused_kafka() -> Iterator[str]:
+    """An address where nothing answers: the port is ours and nobody listens."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{reserved.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""AssignedConsumer on a real broker: what a batch covers, where reading begins, what a group remembers."""
+"""Consumers of both client libraries: what a batch covers, where reading begins, what a group remembers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from vnpulse.batches import PartitionBatch
 from vnpulse.errors import BrokerUnavailable
 from vnpulse.kafka.consumer import AssignedConsumer
 from vnpulse.kafka.partitioning import partition_of
+from vnpulse.kafka.protocols import Consumer
 from vnpulse.topics import load_topics
 
-Read = Callable[[AssignedConsumer, int], list[PartitionBatch]]
+pytestmark = pytest.mark.usefixtures("each_consumer")
+
+Read = Callable[[Consumer, int], list[PartitionBatch]]
 
 
 def numbers(count: int, first: int = 0) -> list[tuple[str, bytes]]:
@@ -187,8 +190,7 @@ def test_two_consumers_of_one_group_do_not_take_partitions_from_each_other(
 
 
 def test_reading_from_the_end_is_a_setting(trial: Trial, consume: OpenConsumer, read: Read) -> None:
-    kafka = {"bootstrap_servers": [trial.stack.kafka_bootstrap], "topic_prefix": f"{trial.name}."}
-    trial.write_config(kafka=kafka | {"consumer": {"auto_offset_reset": "latest"}})
+    trial.write_config(kafka=trial.kafka | {"consumer": {"auto_offset_reset": "latest"}})
     topic = trial.make_topic("from-the-end")
     trial.publish("from-the-end", numbers(3))
     consumer = consume(topic, group="readers")
@@ -200,8 +202,7 @@ def test_reading_from_the_end_is_a_setting(trial: Trial, consume: OpenConsumer, 
 def test_a_poll_returns_at_most_so_many_records_as_configured(
     trial: Trial, consume: OpenConsumer, read: Read
 ) -> None:
-    kafka = {"bootstrap_servers": [trial.stack.kafka_bootstrap], "topic_prefix": f"{trial.name}."}
-    trial.write_config(kafka=kafka | {"consumer": {"max_poll_records": 7}})
+    trial.write_config(kafka=trial.kafka | {"consumer": {"max_poll_records": 7}})
     topic = trial.make_topic("bounded")
     trial.publish("bounded", numbers(50))
     batches = read(consume(topic), 50)
@@ -209,7 +210,7 @@ def test_a_poll_returns_at_most_so_many_records_as_configured(
     assert values(batches) == [str(i).encode() for i in range(50)]
 
 
-@pytest.mark.parametrize("name", sorted(load_topics()))
+@pytest.mark.parametrize("name", {spec.compression: name for name, spec in load_topics().items()}.values())
 def test_every_topic_can_be_read_in_the_codec_that_it_is_written_in(
     trial: Trial, consume: OpenConsumer, read: Read, name: str
 ) -> None:
@@ -219,16 +220,17 @@ def test_every_topic_can_be_read_in_the_codec_that_it_is_written_in(
     assert values(read(consume(topic), 3)) == [value] * 3
 
 
-def test_headers_are_read_whole(trial: Trial, consume: OpenConsumer) -> None:
+def test_headers_are_read_whole(trial: Trial) -> None:
     topic = trial.make_topic("headers")
     headers = [("reason", b"not-json"), ("message", "giá".encode())]
     trial.producer().send(topic, "VCB", b"value", headers)
     trial.producer().flush()
-    consumer = consume(topic)
+    consumer = AssignedConsumer(trial.settings.kafka, topic, [0], None, "test")
     (record,) = consumer.poll_records(5_000)
     assert record.headers == {"reason": "not-json", "message": "giá"}
     assert (record.partition, record.offset, record.key, record.value) == (0, 0, b"VCB", b"value")
     assert consumer.positions == {0: 1}
+    consumer.close()
 
 
 def test_an_unknown_topic_is_an_error_and_not_silence(trial: Trial, consume: OpenConsumer) -> None:
