@@ -29,7 +29,8 @@ PIPELINES_READY_TIMEOUT_S = 180.0
 DRAIN_TIMEOUT_S = 60.0
 """For the driver to stop its consumers in order; each finishes the batch in hand."""
 
-READY_POLL_S = 0.1
+HEALS_LIMIT = 5
+HEALS_WINDOW_S = 600.0
 
 Say = Callable[[str], None]
 
@@ -41,7 +42,7 @@ class Deployment:
     leaving it stops all.
     """
 
-    def __init__(self, settings: Settings, config: Path, say: Say) -> None:
+    def __init__(self, settings: Settings, config: Path, say: Say, heals_limit: int = HEALS_LIMIT) -> None:
         """``config`` is the file that ``settings`` were read from; the driver reads it again."""
         assert settings.embedded is not None
         self._config = config
@@ -50,6 +51,8 @@ class Deployment:
         self._stack = EmbeddedStack(embedded_config(settings))
         self._unresolved = settings
         self._driver: ManagedProcess | None = None
+        self._heals_limit = heals_limit
+        self._deaths: list[tuple[str, float]] = []
         self.settings = settings
 
     def __enter__(self) -> Deployment:
@@ -89,6 +92,46 @@ class Deployment:
         """The driver's log, where the console channel writes."""
         return self._driver.log_path if self._driver else None
 
+    def switch(self, settings: Settings, config: Path) -> None:
+        """Stop the pipelines and go on with other settings on the same stack; make their topics."""
+        self.stop_pipelines()
+        addresses = self._stack.addresses
+        assert addresses is not None
+        self._unresolved, self._config = settings, config
+        self.settings = with_addresses(settings, addresses)
+        apply_topics(self.settings)
+
+    def heal(self) -> list[str]:
+        """Bring back what has died; return one line for each part, empty if nothing has.
+
+        Raises VnpulseError for a part that died HEALS_LIMIT times within HEALS_WINDOW_S: something
+        is wrong that a restart does not cure.
+        """
+        lines = list(self._stack.failed().items())
+        if self._driver is not None and not self._driver.alive:
+            last = self._driver.tail(1)
+            said = f"pipelines ended: {last[-1] if last else 'no output'} (log: {self._driver.log_path})"
+            lines.append(("pipelines", said))
+        now = time.monotonic()
+        for name, line in lines:
+            self._deaths = [(n, at) for n, at in self._deaths if now - at < HEALS_WINDOW_S] + [(name, now)]
+            if sum(n == name for n, _ in self._deaths) > self._heals_limit:
+                raise VnpulseError(line)
+        if not lines:
+            return []
+        revived = self._stack.revive(self._say)
+        assert self._stack.addresses is not None
+        self.settings = with_addresses(self._unresolved, self._stack.addresses)
+        if self._driver is not None and ("ray" in revived or not self._driver.alive):
+            # A driver does not survive its Ray: what it waits for is gone.
+            self._driver.stop(0.0)
+            self.start_pipelines()
+        return [line for _, line in lines]
+
+    def process(self, name: str) -> ManagedProcess | None:
+        """Return the process of a part: "kafka", "mongo", "ray" or "pipelines"."""
+        return self._driver if name == "pipelines" else self._stack.process(name)
+
     def failed(self) -> str | None:
         """Return one line about a part that has died, if any has."""
         if self._driver is not None and not self._driver.alive:
@@ -96,12 +139,16 @@ class Deployment:
             return f"pipelines ended: {lines[-1] if lines else 'no output'} (log: {self._driver.log_path})"
         return next(iter(self._stack.failed().values()), None)
 
-    def stop(self) -> None:
-        """Stop the pipelines, then the stack. Idempotent."""
+    def stop_pipelines(self) -> None:
+        """Have the pipelines finish what is in hand and end. Idempotent."""
         if self._driver is not None:
             self._say("pipelines: stopping")
             self._driver.stop(DRAIN_TIMEOUT_S)
             self._driver = None
+
+    def stop(self) -> None:
+        """Stop the pipelines, then the stack. Idempotent."""
+        self.stop_pipelines()
         self._stack.stop(self._say)
 
 

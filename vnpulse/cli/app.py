@@ -11,6 +11,7 @@ from vnpulse.cli import (
     alerts,
     backfill,
     bench,
+    chaos,
     collect,
     dead_letters,
     demo,
@@ -59,6 +60,7 @@ app.command("restart")(status.restart)
 app.add_typer(health.app, name="health")
 app.command("lag")(health.lag)
 app.add_typer(bench.app, name="bench")
+app.command("chaos")(chaos.chaos)
 app.command("metrics")(metrics.metrics)
 app.add_typer(topics.app, name="topics")
 app.add_typer(publish.app, name="publish")

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-import yaml
 from rich.live import Live
 
 from vnpulse.cli.options import DEFAULT, ConfigOption, JsonOption, err, out
 from vnpulse.cli.stack import interrupt_on_sigterm, stop_on_signals
-from vnpulse.configuration import masked
 from vnpulse.demo.replay import Replay
 from vnpulse.demo.sample import Sample, load_sample
 from vnpulse.demo.summary import Summary, summarize
 from vnpulse.demo.view import live_view, print_summary, progress_line
 from vnpulse.demo.watcher import Watcher
-from vnpulse.deployment import require_embedded
-from vnpulse.embedded.errors import StackNotRunning
 from vnpulse.embedded.parent import end_with_parent
-from vnpulse.embedded.stack import read_addresses
-from vnpulse.errors import UserError, VnpulseError
+from vnpulse.errors import VnpulseError
 from vnpulse.launcher import Deployment
-from vnpulse.settings import Settings, load_settings
+from vnpulse.settings import load_settings
+from vnpulse.side_stack import empty_folder, side_settings
 from vnpulse.store.bars import BarStore
 from vnpulse.store.connection import connect
 
@@ -56,7 +50,8 @@ def demo(
     """
     began = time.monotonic()
     sample = load_sample([s.strip().upper() for s in symbols.split(",") if s.strip()])
-    settings, demo_config = _demo_settings(load_settings(config))
+    folder = empty_folder(load_settings(config), "demo")
+    settings, demo_config = side_settings(load_settings(config), folder)
     end_with_parent()
     interrupt_on_sigterm()
     with Deployment(settings, demo_config, err.print) as deployment:
@@ -82,28 +77,6 @@ def demo(
         raise KeyboardInterrupt
     if summary.problems:
         raise VnpulseError("the replay is not complete: " + "; ".join(summary.problems))
-
-
-def _demo_settings(settings: Settings) -> tuple[Settings, Path]:
-    """Return settings for a stack of the demo's own, and the file that the pipelines read them from."""
-    embedded = require_embedded(settings)
-    folder = embedded.state_dir / "demo"
-    try:
-        running = read_addresses(folder)
-    except StackNotRunning:
-        shutil.rmtree(folder, ignore_errors=True)
-    else:
-        raise UserError(f"a demo is running already (process {running.owner_pid}, state {folder})")
-    folder.mkdir(parents=True)
-    document = masked(settings)
-    document["embedded"]["state_dir"] = str(folder)
-    document["channels"] = [{"kind": "console"}, {"kind": "jsonl", "path": str(folder / "alerts.jsonl")}]
-    document["kafka"].pop("security")
-    document["store"].pop("uri")  # comes from the environment again if it came from there
-    document["sentiment"]["second_reader"].pop("api_key")
-    path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    return load_settings(path), path
 
 
 def _replay(

@@ -61,9 +61,8 @@ def up(
         while not stopping.wait(WATCH_PERIOD_S):
             for line in log or ():
                 out.print(line.rstrip("\n"), markup=False, soft_wrap=True)
-            failure = deployment.failed()
-            if failure is not None:
-                raise VnpulseError(failure)
+            for line in deployment.heal():
+                err.print(line, markup=False)
 
 
 def interrupt_on_sigterm() -> None:

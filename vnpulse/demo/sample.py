@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -48,6 +48,25 @@ class Sample:
     def news_count(self) -> int:
         """Return how many articles there are."""
         return len(self.article_ids)
+
+    def without_news(self) -> Sample:
+        """Return the bars alone."""
+        return replace(self, news=[[] for _ in self.minutes], article_ids=set())
+
+    def first_minutes(self, count: int) -> Sample:
+        """Return the sample cut off after ``count`` minutes."""
+        news, bars, minutes = self.news[:count], self.bars[:count], self.minutes[:count]
+        return replace(
+            self,
+            minutes=minutes,
+            bars=bars,
+            news=news,
+            analysed_bars={(symbol, at) for symbol, at in self.analysed_bars if at <= minutes[-1]},
+            bar_count=sum(map(len, bars)),
+            article_ids={
+                msgspec.json.decode(value, type=NewsItem).news_id for minute in news for _, value in minute
+            },
+        )
 
 
 def load_sample(symbols: Sequence[str] = (), folder: Path = DATA_DIR) -> Sample:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from vnpulse.embedded import reaper
@@ -71,6 +72,15 @@ class ManagedProcess:
     def pid(self) -> int | None:
         """The guardian's process id; the command is its child. None before `start`."""
         return None if self._guardian is None else self._guardian.pid
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the command itself; harmless if it is dead already."""
+        if self._guardian is None:
+            return
+        with suppress(OSError):
+            path = Path(f"/proc/{self._guardian.pid}/task/{self._guardian.pid}/children")
+            for child in path.read_text().split()[:1]:
+                os.kill(int(child), number)
 
     @property
     def exit_status(self) -> int | None:

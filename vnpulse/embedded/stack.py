@@ -29,6 +29,7 @@ from vnpulse.embedded.errors import (
 from vnpulse.embedded.kafka import DEFAULT_HEAP_MB, KafkaNode, KafkaNodeConfig
 from vnpulse.embedded.mongo import DEFAULT_CACHE_MB, MongoConfig, MongoServer
 from vnpulse.embedded.ports import PortBook
+from vnpulse.embedded.process import ManagedProcess
 from vnpulse.embedded.ray_head import DEFAULT_NUM_CPUS, DEFAULT_OBJECT_STORE_MB, RayHead, RayHeadConfig
 
 OWNER_LOCK = "stack.lock"
@@ -105,6 +106,7 @@ class EmbeddedStack:
     def __init__(self, config: EmbeddedConfig) -> None:
         self.config = config
         self._owner_lock: int | None = None
+        self._children_lock: int | None = None
         self._components: list[Component] = []  # in the order of stopping
         self.addresses: StackAddresses | None = None
 
@@ -134,18 +136,13 @@ class EmbeddedStack:
         self._owner_lock = _take_owner_lock(state_dir)
         try:
             (state_dir / ADDRESSES_FILE).unlink(missing_ok=True)
-            children_lock = _take_children_lock(state_dir, on_progress)
-            try:
-                self._components = self._build(children_lock)
-                self._start_all(on_progress)
-            finally:
-                os.close(children_lock)  # from here on only the guardians hold it
-            self.addresses = self._collect_addresses()
-            write_atomically(state_dir / ADDRESSES_FILE, json.dumps(asdict(self.addresses), indent=1))
+            self._children_lock = _take_children_lock(state_dir, on_progress)
+            self._components = self._build(self._children_lock)
+            self._start_all(on_progress)
+            return self._publish_addresses()
         except BaseException:
             self.stop()
             raise
-        return self.addresses
 
     def stop(self, on_progress: Callable[[str], None] = lambda _: None) -> None:
         """Stops Ray, Kafka and the store in this order, each with its own deadline."""
@@ -159,8 +156,29 @@ class EmbeddedStack:
                 component.stop()
         finally:
             self._components = []
+            if self._children_lock is not None:
+                os.close(self._children_lock)
+                self._children_lock = None
             os.close(self._owner_lock)
             self._owner_lock = None
+
+    def revive(self, on_progress: Callable[[str], None] = lambda _: None) -> list[str]:
+        """Start again, where they were, the parts that have died; return their names.
+
+        Topics and documents are there again; Ray comes back empty. Raises EmbeddedStackError.
+        """
+        dead = [part for part in self._components if part.process is not None and not part.process.alive]
+        for part in dead:
+            began = time.monotonic()
+            part.start(on_progress)
+            on_progress(f"{part.name}: back after {time.monotonic() - began:.1f} s")
+        if dead:
+            self._publish_addresses()
+        return [part.name for part in dead]
+
+    def process(self, name: str) -> ManagedProcess | None:
+        """Return the process of a part ("kafka", "mongo", "ray")."""
+        return next((part.process for part in self._components if part.name == name), None)
 
     def failed(self) -> dict[str, str]:
         """Parts that have died since `start`: name to one line with the last useful log line and the log."""
@@ -227,6 +245,12 @@ class EmbeddedStack:
                 cancel.set()  # an interrupt here must not wait for the slowest part
             if failure is not None:
                 raise failure
+
+    def _publish_addresses(self) -> StackAddresses:
+        self.addresses = addresses = self._collect_addresses()
+        text = json.dumps(asdict(addresses), indent=1)
+        write_atomically(self.config.state_dir / ADDRESSES_FILE, text)
+        return addresses
 
     def _collect_addresses(self) -> StackAddresses:
         kafka = mongo = ray = dashboard = None

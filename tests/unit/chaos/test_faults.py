@@ -1,0 +1,28 @@
+"""The schedule of a storm."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from vnpulse.chaos.faults import WEIGHTS, Fault, schedule
+
+
+def test_a_seed_repeats_its_schedule() -> None:
+    assert schedule(50, 7) == schedule(50, 7)
+    assert schedule(50, 7) != schedule(50, 8)
+
+
+@pytest.mark.parametrize("kills", [0, 1, 5, 200])
+def test_there_are_as_many_faults_as_asked_for(kills: int) -> None:
+    assert len(schedule(kills, 1)) == kills
+
+
+def test_every_kind_comes_before_any_comes_twice() -> None:
+    assert {planned.fault for planned in schedule(len(Fault), 3)} == set(Fault) == set(WEIGHTS)
+
+
+def test_only_what_is_asked_for_comes() -> None:
+    counts = Counter(planned.fault for planned in schedule(30, 1, [Fault.KILL_STORE, Fault.KILL_BROKER]))
+    assert counts.keys() == {Fault.KILL_STORE, Fault.KILL_BROKER}
