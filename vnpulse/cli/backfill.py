@@ -94,12 +94,13 @@ def _day(option: str, text: str) -> dt.date:
 def _report(outcomes: list[Outcome], assembly: Assembly, counts: dict[str, int]) -> None:
     from vnpulse.collection.backfill import merged_gaps
 
+    fetched = sum(1 for o in outcomes if o.fetched and not o.error)
     done_before = sum(1 for o in outcomes if not o.fetched and not o.error)
     rejected = {n.removeprefix("rejected_"): c for n, c in counts.items() if n.startswith("rejected_")}
     out.print(
         f"{sum(o.bars for o in outcomes)} bars sent, {sum(rejected.values())} rejected"
         + (f" ({', '.join(f'{c} {r}' for r, c in rejected.items())})" if rejected else "")
-        + f"; {sum(1 for o in outcomes if o.fetched)} parts fetched, {done_before} done before"
+        + f"; {fetched} parts fetched, {done_before} done before"
     )
     by_symbol: dict[str, list[str]] = {}
     for outcome in outcomes:
@@ -113,9 +114,9 @@ def _report(outcomes: list[Outcome], assembly: Assembly, counts: dict[str, int])
         out.print(line, markup=False)
     if len(lines) > SHOWN_GAPS:
         out.print(f"... and {len(lines) - SHOWN_GAPS} more gaps")
-    if not lines:
-        out.print("no gaps")
     failed = [o for o in outcomes if o.error]
+    if not lines:
+        out.print("no gaps in what was fetched" if failed else "no gaps")
     for outcome in failed[:SHOWN_GAPS]:
         err.print(f"not fetched: {outcome.chunk.id}: {outcome.error}", markup=False, soft_wrap=True)
     if failed:

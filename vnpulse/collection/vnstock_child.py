@@ -15,6 +15,9 @@ import sys
 import threading
 from typing import Any
 
+MESSAGE_CHARACTERS = 160
+"""Enough for what failed; urllib3 wraps a reason in a reason in a reason."""
+
 
 def columns_of(frame: Any) -> dict[str, list[Any]]:
     """Return a DataFrame as lists by column; levels are joined by a dot, times are ISO, NaN is None."""
@@ -73,7 +76,7 @@ def reply(request: dict[str, Any]) -> dict[str, Any]:
             "id": request["id"],
             "ok": False,
             "kind": kind_of(error),
-            "message": f"{type(error).__name__}: {error}"[:500],
+            "message": f"{type(error).__name__}: {error}"[:MESSAGE_CHARACTERS],
             "retry_after_s": wait if isinstance(wait, int | float) else None,
         }
 
