@@ -88,7 +88,14 @@ class Exporter(Collector):
             began = time.monotonic()
             self.read()
             stopping.wait(max(0.0, period_s - (time.monotonic() - began)))
-        self._disconnect()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the broker; ``read`` would connect again."""
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            with suppress(VnpulseError):
+                observer.close()
 
     def read(self) -> None:
         """Read once. What does not answer is noted, never raised."""
@@ -102,7 +109,7 @@ class Exporter(Collector):
         except VnpulseError as error:
             values["kafka.up"] = [((), 0.0)]
             if isinstance(error, BrokerUnavailable):
-                self._disconnect()
+                self.close()
             if not self._failing:
                 log.warning("%s", error)
             self._failing = str(error)
@@ -114,12 +121,6 @@ class Exporter(Collector):
                 values["store.up"] = [((), 0.0)]
                 log.warning("%s", error)
         self._values = values
-
-    def _disconnect(self) -> None:
-        observer, self._observer = self._observer, None
-        if observer is not None:
-            with suppress(VnpulseError):
-                observer.close()
 
     def _of_kafka(self, reading: ClusterReading) -> dict[str, list[_Value]]:
         lags = [((row.group, row.topic, str(row.partition)), row) for row in reading.lags]

@@ -92,7 +92,7 @@ def test_a_race_over_one_topic_does_not_keep_others_from_being_created(
     there, missing = trial.make_topic("there", 2), trial.topic("missing")
     changes = [TopicChange(there, "create", ""), TopicChange(missing, "create", "")]
     admin.apply(changes, {there: SPEC, missing: SPEC}, 1)
-    assert admin.topics([there, missing]).keys() == {there, missing}
+    assert eventually(lambda: admin.topics([there, missing]).keys() == {there, missing})
 
 
 def test_deleted_topics_are_gone(trial: Trial, admin: KafkaAdmin) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 from kafka import KafkaAdminClient
@@ -37,8 +38,10 @@ class Reading:
 
 
 @pytest.fixture
-def exporter(deployment: Trial) -> Exporter:
-    return Exporter(deployment.settings.kafka, StatusStore(deployment.database()))
+def exporter(deployment: Trial) -> Iterator[Exporter]:
+    exporter = Exporter(deployment.settings.kafka, StatusStore(deployment.database()))
+    yield exporter
+    exporter.close()
 
 
 def test_lag_grows_while_a_consumer_is_stopped_and_shrinks_with_its_commits(
@@ -103,12 +106,13 @@ def test_actors_are_what_their_supervisor_says_while_it_says_something(
 ) -> None:
     now_s = time.time()
     row = {"status": "running", "restarts": 2, "updated_s": now_s}
-    StatusStore(deployment.database()).write(
+    StatusStore(deployment.database()).replace(
         [
             row | {"name": "storage/prices"},
             row | {"name": "technical/0", "status": "faulted"},
             row | {"name": "sentiment/0", "updated_s": now_s - 60},
-        ]
+        ],
+        "test",
     )
     reading = Reading(exporter, deployment)
     assert reading.sample("vnpulse_actor_running", actor="storage/prices") == 1
