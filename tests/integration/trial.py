@@ -28,6 +28,7 @@ from vnpulse.kafka.lags import LagReader
 from vnpulse.kafka.protocols import Producer
 from vnpulse.launcher import apply_topics
 from vnpulse.messages import AnalysisResult
+from vnpulse.serialization.codecs import open_codecs
 from vnpulse.settings import Settings, load_settings
 from vnpulse.store.connection import Document, connect
 from vnpulse.store.status import StatusStore
@@ -222,13 +223,13 @@ class Trial:
         """Return the analysis results so far, duplicates included."""
         import msgspec
 
-        decoder = msgspec.json.Decoder(AnalysisResult)
+        decode = open_codecs(self.settings).decoder(AnalysisResult)
         found = []
         for record in self.records(RESULTS):
             if symbol is not None and record.key != symbol.encode():
                 continue
             try:
-                result = decoder.decode(record.value or b"")
+                result = decode(record.value or b"")
             except msgspec.MsgspecError:
                 continue  # put there by a test
             if kind in (None, result.analysis_type):
