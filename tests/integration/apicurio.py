@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import shutil
 import signal
 import tarfile
 import tempfile
@@ -103,16 +102,3 @@ class ApicurioRegistry:
         """End it; what it held is gone."""
         self.resume()
         self._process.stop()
-
-
-def make_registry() -> tuple[ApicurioRegistry, Path]:
-    """Return a running registry and the folder to remove after it was stopped."""
-    folder = Path(tempfile.mkdtemp(prefix="vnp-registry-"))
-    registry = ApicurioRegistry(folder)
-    try:
-        registry.start()
-    except BaseException:
-        registry.stop()
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return registry, folder

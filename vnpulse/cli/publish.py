@@ -51,7 +51,8 @@ def news(file: FileArgument, config: ConfigOption = DEFAULT) -> None:
 
 def _publish(file: Path, config: Path, topic: str, reader: Reader) -> None:
     settings = running_settings(config)
-    from_json = open_codecs(settings).from_json(topic)
+    codecs = open_codecs(settings)
+    from_json = codecs.from_json(topic)
     producer = open_producer(settings.kafka, load_topics(), "vnpulse-publish")
     sent, rejected = 0, 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -70,6 +71,7 @@ def _publish(file: Path, config: Path, topic: str, reader: Reader) -> None:
                 progress.advance(task, chunk.rows)
     finally:
         producer.close()
+        codecs.close()
     if rejected > SHOWN_REJECTIONS:
         err.print(f"... and {rejected - SHOWN_REJECTIONS} more")
     out.print(f"{sent} sent to {settings.kafka.topic(topic)}, {rejected} rejected")
@@ -86,7 +88,8 @@ def trigger(
         if not re.fullmatch(SYMBOL_PATTERN, symbol):
             raise UserError(f"symbol was {symbol}, must match {SYMBOL_PATTERN}")
     settings = running_settings(config)
-    encode = open_codecs(settings).encoder(TRIGGERS)
+    codecs = open_codecs(settings)
+    encode = codecs.encoder(TRIGGERS)
     producer = open_producer(settings.kafka, load_topics(), "vnpulse-trigger")
     try:
         for symbol in symbols:
@@ -101,4 +104,5 @@ def trigger(
         producer.flush()
     finally:
         producer.close()
+        codecs.close()
     out.print(f"{len(symbols)} triggers sent to {settings.kafka.topic(TRIGGERS)}")

@@ -99,6 +99,7 @@ class Watcher:
         self._stopping.set()
         for thread in self._threads:
             thread.join()
+        self._codecs.close()
 
     def _guarded(self, work: object) -> None:
         try:

@@ -30,14 +30,17 @@ _Repair = Callable[[Any], Any]
 
 
 class SchemaRegistry(Protocol):
-    """What the codecs need of a registry. Both calls answer from memory when they can, and raise
-    SchemaUnavailable (retriable) when they cannot and the registry is away."""
+    """What the codecs need of a registry. Questions are answered from memory if that is possible, and raise
+    SchemaUnavailable (retriable) if it is not and the registry is away."""
 
     def schema_of(self, schema_id: int) -> str | None:
         """Return the Avro schema with this id as JSON text; None if the registry knows no such schema."""
 
     def id_of(self, subject: str, schema: str) -> int | None:
         """Return the id under which ``schema`` is registered for ``subject``; None if it is not."""
+
+    def close(self) -> None:
+        """Let go of the connections."""
 
 
 class AvroEncoder(Generic[_Struct_contra]):
@@ -80,16 +83,19 @@ class AvroDecoder(Generic[_Struct]):
         self._reader: Any = parse_schema(avro_schema(message))
         self._repair = _from_plain(message)
         self._registry = registry
-        self._writers: dict[int, Any] = {}
+        self._schemas: dict[int, tuple[Any, Any]] = {}
 
     def __call__(self, value: bytes) -> _Struct:
         """Return the message. Raises Undecodable or msgspec.ValidationError for what the record is, and
         SchemaUnavailable for a schema that is not known here while the registry is away."""
         schema_id = schema_id_of(value)
-        writer = self._writers.get(schema_id)
-        if writer is None:
-            writer = self._writers[schema_id] = writer_schema(schema_id, self._registry)
-        plain = read_record(value, writer, self._reader)
+        schemas = self._schemas.get(schema_id)
+        if schemas is None:
+            writer = writer_schema(schema_id, self._registry)
+            # Equal schemas leave nothing to resolve; fastavro would find that out for each record.
+            schemas = writer, None if writer == self._reader else self._reader
+            self._schemas[schema_id] = schemas
+        plain = read_record(value, *schemas)
         try:
             if self._repair is not None:
                 self._repair(plain)

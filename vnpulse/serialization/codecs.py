@@ -98,6 +98,11 @@ class MessageCodecs:
             return f"{error}; bytes: {value.hex()}"
         return f"{msgspec.json.encode(record).decode()} (Avro, schema {schema_id})"
 
+    def close(self) -> None:
+        """Let go of the registry."""
+        if self._registry is not None:
+            self._registry.close()
+
 
 def open_codecs(settings: Settings) -> MessageCodecs:
     """Return the codecs of a deployment. Connects to nothing yet. Raises SettingsError."""

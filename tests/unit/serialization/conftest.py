@@ -35,6 +35,9 @@ class MemoryRegistry:
         self._ask(subject)
         return self.subjects.get((subject, schema))
 
+    def close(self) -> None:
+        self.away = True
+
     def _ask(self, what: str) -> None:
         self.questions[what] += 1
         if self.away:
