@@ -55,9 +55,9 @@ class MessageCodecs:
         return AvroEncoder(MESSAGE_TYPES[topic], subject, self._registry)
 
     def from_json(self, topic: str) -> Encode:
-        """Return what makes a record of a message that is valid JSON already: nothing, or Avro."""
+        """Return what makes a record of a message of ``topic`` that is valid JSON: the same, or Avro."""
         if topic not in self.avro_topics:
-            return lambda value: value
+            return bytes
         encode, decode = self.encoder(topic), msgspec.json.Decoder(MESSAGE_TYPES[topic]).decode
         return lambda value: encode(decode(value))
 

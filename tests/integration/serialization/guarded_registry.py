@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import datetime as dt
-import ipaddress
 import ssl
 import threading
 import urllib.error
@@ -15,42 +13,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
-LOOPBACK = "127.0.0.1"
-
-
-def make_certificate(path: Path) -> None:
-    """Write a certificate for loopback that is its own authority, and its key, to ``path``."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry of a test")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(LOOPBACK))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
-        .sign(key, hashes.SHA256())
-    )
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
+from vnpulse.embedded.ports import LOOPBACK
+from vnpulse.security.certificates import CertificateAuthority
 
 
 @contextmanager
-def guarded(url: str, certificate: Path, username: str, password: str) -> Iterator[str]:
-    """Serve ``url`` over TLS to who knows the password; yield the address."""
+def guarded(
+    url: str, authority: CertificateAuthority, folder: Path, username: str, password: str
+) -> Iterator[str]:
+    """Serve ``url`` over TLS to who knows the password; yield the address. Certificates go to ``folder``."""
+    certificate, key = folder / "server.pem", folder / "server.key"
+    for path, content in zip((certificate, key), authority.issue("registry", [LOOPBACK]), strict=True):
+        path.write_bytes(content)
     target = urlsplit(url)
     token = "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
@@ -87,7 +61,7 @@ def guarded(url: str, certificate: Path, username: str, password: str) -> Iterat
 
     server = ThreadingHTTPServer((LOOPBACK, 0), Guard)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -12,11 +12,12 @@ import pytest
 import yaml
 
 from tests.integration.apicurio import ApicurioRegistry
-from tests.integration.serialization.guarded_registry import guarded, make_certificate
+from tests.integration.serialization.guarded_registry import guarded
 from vnpulse.embedded.ports import LOOPBACK
 from vnpulse.errors import SchemaUnavailable
 from vnpulse.kafka.schema_registry import BACKWARD, ConfluentSchemaRegistry, SchemaRefused
 from vnpulse.messages import Alert, PriceBar
+from vnpulse.security.certificates import CertificateAuthority
 from vnpulse.serialization.avro_schemas import avro_schema, schema_text
 from vnpulse.serialization.compatibility import incompatibilities
 from vnpulse.serialization.settings import RegistrySettings
@@ -119,10 +120,11 @@ def test_a_wrong_address_is_an_outage_and_never_an_unknown_schema(
 def test_tls_and_a_password_stand_before_a_registry(
     registry: ApicurioRegistry, tmp_path: Path, subject: str
 ) -> None:
-    certificate, foreign = tmp_path / "registry.pem", tmp_path / "foreign.pem"
-    make_certificate(certificate)
-    make_certificate(foreign)
-    with guarded(registry.url, certificate, "vnpulse", "topsecret") as url:
+    ours, theirs = tmp_path / "ours.pem", tmp_path / "theirs.pem"
+    authority = CertificateAuthority.create("ours")
+    authority.write(ours, tmp_path / "ours.key")
+    CertificateAuthority.create("theirs").write(theirs, tmp_path / "theirs.key")
+    with guarded(registry.url, authority, tmp_path, "vnpulse", "topsecret") as url:
 
         def ask(**options: object) -> int:
             client = ConfluentSchemaRegistry(RegistrySettings.model_validate({"url": url, **options}))
@@ -131,15 +133,15 @@ def test_tls_and_a_password_stand_before_a_registry(
             finally:
                 client.close()
 
-        right = {"username": "vnpulse", "password": "topsecret", "ca_file": certificate}
+        right = {"username": "vnpulse", "password": "topsecret", "ca_file": ours}
         assert ask(**right) > 0
         with pytest.raises(SchemaUnavailable, match=r"refuses user vnpulse \(HTTP 401\)") as caught:
             ask(**right | {"password": "guessed"})
         assert "guessed" not in str(caught.value)
         with pytest.raises(SchemaUnavailable, match=r"refuses requests without a user \(HTTP 401\)"):
-            ask(ca_file=certificate)
+            ask(ca_file=ours)
         with pytest.raises(SchemaUnavailable, match="certificate verify failed"):
-            ask(**right | {"ca_file": foreign})
+            ask(**right | {"ca_file": theirs})
 
 
 @pytest.fixture
