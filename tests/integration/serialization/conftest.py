@@ -26,7 +26,7 @@ def registry() -> Iterator[ApicurioRegistry]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_avro(trial: Trial, url: str, *topics: str, timeout_s: float = 5.0) -> None:
+def write_avro(trial: Trial, url: str, *topics: str, timeout_s: float = 60.0) -> None:
     """Have the deployment write ``topics`` in Avro, all unless named."""
     trial.write_config(
         serialization={

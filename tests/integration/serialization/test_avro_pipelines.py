@@ -29,11 +29,13 @@ def avro(make_trial: object, registry: ApicurioRegistry) -> Iterator[Trial]:
     """All pipelines in one driver; everything they write is Avro."""
     trial: Trial = make_trial()  # type: ignore[operator]
     trial.apply_topics()
-    write_avro(trial, registry.url, timeout_s=1.0)
+    write_avro(trial, registry.url, timeout_s=60.0)
     with pytest.raises(UserError, match=r"schemas are not registered: .*run: vnpulse schemas register"):
         look_at(trial.settings)
     done = trial.vnpulse("schemas", "register")
     assert done.returncode == 0, done.stderr
+    # Soon given up and tried again: what one test waits for.
+    write_avro(trial, registry.url, timeout_s=1.0)
     (driver,) = trial.run_pipelines("run")
     yield trial
     # Before the registry goes, which lives no longer than these tests.
