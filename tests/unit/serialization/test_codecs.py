@@ -96,6 +96,7 @@ def test_a_person_sees_json_whatever_a_record_is_written_in(tmp_path: Path, regi
         ({"registry": {"url": "http://x, ftp://me:topsecret@y"}}, "url must begin with"),
         ({"registry": {"url": "http://me:topsecret@x"}}, "url must not hold a password"),
         ({"registry": {"username": "me"}}, "SCHEMA_REGISTRY_PASSWORD are needed together"),
+        ({"registry": {"username": "me", "password": "topsecret"}}, "password: does not belong into a"),
         ({"registry": {"ca_file": "/nowhere/ca.pem"}}, "registry.ca_file: was /nowhere/ca.pem, no such file"),
     ],
 )
