@@ -65,6 +65,7 @@ def test_bars_and_articles_become_results_and_alerts_in_avro(avro: Trial, tmp_pa
     assert alerts[0].data.explanation["inputs"]
     lines = avro.alert_file.read_bytes().splitlines()
     assert {msgspec.json.decode(line, type=Alert).alert_id for line in lines} == {a.alert_id for a in alerts}
+    assert eventually(lambda: "5 topics in Avro, all schemas registered" in avro.vnpulse("health").stdout)
     listed = avro.vnpulse("alerts", "list", "--symbol", "HSG")
     assert "risk" in listed.stdout
 
