@@ -15,14 +15,14 @@ from vnpulse.analysis import AnalysisRequest
 from vnpulse.batches import BarBatch, NewsBatch
 from vnpulse.errors import AnalyzerUnavailable
 from vnpulse.market import load_market
-from vnpulse.messages import encode
 from vnpulse.sentiment.symbols import SymbolFinder
+from vnpulse.serialization.codecs import open_codecs
 from vnpulse.settings import Settings
 from vnpulse.store.bars import BarStore
 from vnpulse.store.connection import connect
 from vnpulse.store.news import NewsStore
 from vnpulse.streaming.analyzer_pool import EncodedResult
-from vnpulse.topics import NEWS, PRICES
+from vnpulse.topics import NEWS, PRICES, RESULTS
 
 # Imported where they are made: numba and, with a checkpoint, torch cost a process 120 MB and more
 # and seconds of start, and every process that names these actors imports this module.
@@ -48,6 +48,7 @@ class AnalyzerActor(ABC):
         self._settings = settings
         self._name = name
         self._version = version
+        self._encode = open_codecs(settings).encoder(RESULTS)
         self._analyzer: TechnicalAnalyzer | SentimentAnalyzer | None = None
         self._turn = threading.Lock()
         self._warm_up_s = 0.0
@@ -91,7 +92,7 @@ class AnalyzerActor(ABC):
         with self._turn:
             self._busy_since_s = time.time()
             try:
-                return [EncodedResult(r.symbol, encode(r)) for r in analyzer.analyze(requests)]
+                return [EncodedResult(r.symbol, self._encode(r)) for r in analyzer.analyze(requests)]
             finally:
                 self._busy_since_s = 0.0
 

@@ -13,7 +13,9 @@ from vnpulse.aggregation.rules import load_rules
 from vnpulse.clock import SystemClock
 from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.market import load_market
+from vnpulse.messages import AnalysisResult
 from vnpulse.sentiment.symbols import SymbolFinder
+from vnpulse.serialization.codecs import open_codecs
 from vnpulse.settings import Settings
 from vnpulse.store.alerts import AlertStore
 from vnpulse.store.connection import connect
@@ -24,6 +26,7 @@ from vnpulse.topics import ALERTS, RESULTS
 
 def make_handler(settings: Settings, outputs: Outputs, dead_letters: DeadLetters) -> ResultHandler:
     """Connect a ResultHandler; runs inside the consuming actor."""
+    codecs = open_codecs(settings)
     companies = SymbolFinder.load(settings.sentiment.companies).companies
     aggregator = Aggregator(
         load_rules(settings.aggregation.rules),
@@ -37,6 +40,8 @@ def make_handler(settings: Settings, outputs: Outputs, dead_letters: DeadLetters
         dead_letters=dead_letters,
         alert_topic=settings.kafka.topic(ALERTS),
         clock=SystemClock(),
+        decode=codecs.decoder(AnalysisResult),
+        encode=codecs.encoder(ALERTS),
     )
 
 

@@ -18,6 +18,8 @@ from pipelines.wiring import (
     technical_pool,
 )
 from vnpulse.kafka.dead_letters import DeadLetters
+from vnpulse.messages import AnalysisTrigger
+from vnpulse.serialization.codecs import open_codecs
 from vnpulse.settings import Settings
 from vnpulse.streaming.analysis import TriggerHandler
 from vnpulse.streaming.outputs import Outputs
@@ -28,14 +30,16 @@ def make_technical_handler(
     raw_partitions: int, settings: Settings, outputs: Outputs, dead_letters: DeadLetters
 ) -> TriggerHandler:
     """Connect the handler of what concerns prices; runs inside the consuming actor."""
-    pool = technical_pool(settings, raw_partitions)
-    return TriggerHandler("technical", pool, outputs, dead_letters, settings.kafka.topic(RESULTS))
+    pool, topic = technical_pool(settings, raw_partitions), settings.kafka.topic(RESULTS)
+    decode = open_codecs(settings).decoder(AnalysisTrigger)
+    return TriggerHandler("technical", pool, outputs, dead_letters, topic, decode=decode)
 
 
 def make_sentiment_handler(settings: Settings, outputs: Outputs, dead_letters: DeadLetters) -> TriggerHandler:
     """Connect the handler of what concerns news; runs inside the consuming actor."""
     pool, topic = sentiment_pool(settings), settings.kafka.topic(RESULTS)
-    return TriggerHandler("sentiment", pool, outputs, dead_letters, topic, keeps_bad=False)
+    decode = open_codecs(settings).decoder(AnalysisTrigger)
+    return TriggerHandler("sentiment", pool, outputs, dead_letters, topic, decode=decode, keeps_bad=False)
 
 
 def actors(cluster: Cluster) -> list[ActorSpec]:

@@ -29,4 +29,5 @@ def configure_logging(form: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(_FORMAT))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("kafka").setLevel(logging.WARNING)
+    for chatty in ("kafka", "httpx2"):  # the latter with a line for each request to the schema registry
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -11,7 +11,9 @@ from actors.ray_port import ActorSpec
 from pipelines.runtime import main
 from pipelines.wiring import Cluster, consumer_actors
 from vnpulse.kafka.dead_letters import DeadLetters
+from vnpulse.messages import Alert
 from vnpulse.notification.channels import open_channels
+from vnpulse.serialization.codecs import open_codecs
 from vnpulse.settings import Settings
 from vnpulse.streaming.notification import AlertHandler
 from vnpulse.streaming.outputs import Outputs
@@ -20,7 +22,8 @@ from vnpulse.topics import ALERTS
 
 def make_handler(settings: Settings, outputs: Outputs, dead_letters: DeadLetters) -> AlertHandler:
     """Connect an AlertHandler; runs inside the consuming actor."""
-    return AlertHandler(open_channels(settings.channels, sys.stdout), dead_letters)
+    decode = open_codecs(settings).decoder(Alert)
+    return AlertHandler(open_channels(settings.channels, sys.stdout), dead_letters, decode)
 
 
 def actors(cluster: Cluster) -> list[ActorSpec]:

@@ -18,7 +18,9 @@ from pipelines.wiring import (
 )
 from vnpulse.clock import SystemClock
 from vnpulse.kafka.dead_letters import DeadLetters
+from vnpulse.messages import NewsItem, PriceBar
 from vnpulse.sentiment.symbols import SymbolFinder
+from vnpulse.serialization.codecs import open_codecs
 from vnpulse.settings import Settings
 from vnpulse.store.bars import BarStore
 from vnpulse.store.connection import connect
@@ -32,6 +34,7 @@ def make_price_handler(
     raw_partitions: int, settings: Settings, outputs: Outputs, dead_letters: DeadLetters
 ) -> PriceHandler:
     """Connect a PriceHandler; runs inside the consuming actor."""
+    codecs = open_codecs(settings)
     return PriceHandler(
         store=BarStore(connect(settings.store)),
         technical=technical_pool(settings, raw_partitions),
@@ -40,11 +43,14 @@ def make_price_handler(
         trigger_topic=settings.kafka.topic(TRIGGERS),
         clock=SystemClock(),
         analysed_intervals=settings.technical.intervals,
+        decode=codecs.decoder(PriceBar),
+        encode=codecs.encoder(TRIGGERS),
     )
 
 
 def make_news_handler(settings: Settings, outputs: Outputs, dead_letters: DeadLetters) -> NewsHandler:
     """Connect a NewsHandler; runs inside the consuming actor."""
+    codecs = open_codecs(settings)
     return NewsHandler(
         store=NewsStore(connect(settings.store)),
         sentiment=sentiment_pool(settings),
@@ -53,6 +59,8 @@ def make_news_handler(settings: Settings, outputs: Outputs, dead_letters: DeadLe
         trigger_topic=settings.kafka.topic(TRIGGERS),
         clock=SystemClock(),
         symbols_of=SymbolFinder.load(settings.sentiment.companies).symbols_of,
+        decode=codecs.decoder(NewsItem),
+        encode=codecs.encoder(TRIGGERS),
     )
 
 

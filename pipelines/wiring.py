@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,9 +13,10 @@ from actors.analyzers import SentimentActor, TechnicalActor
 from actors.partition_consumer import ConsumerSpec, MakeHandler, PartitionConsumer
 from actors.ray_port import ActorSpec
 from pipelines.versions import version
-from vnpulse.errors import UserError
+from vnpulse.errors import SchemaUnavailable, UserError
 from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.connection import require_codecs
+from vnpulse.serialization.codecs import open_codecs
 from vnpulse.settings import AnalyzerPlacement, ConsumerPlacement, PipelineName, Settings
 from vnpulse.topics import CONSUMED, PRICES, dead_letter_topic, load_topics
 
@@ -55,7 +57,23 @@ def look_at(settings: Settings) -> Cluster:
     missing = [settings.kafka.topic(name) for name in needed if settings.kafka.topic(name) not in states]
     if missing:
         raise UserError(f"topics are missing: {', '.join(missing)}; run: vnpulse topics apply")
+    _look_at_schemas(settings)
     return Cluster(settings, {name: states[settings.kafka.topic(name)].partitions for name in needed})
+
+
+def _look_at_schemas(settings: Settings) -> None:
+    """Raise UserError if a topic is to be written with a schema that the registry does not have."""
+    try:
+        with closing(open_codecs(settings)) as codecs:
+            unregistered = codecs.unregistered()
+    except SchemaUnavailable as error:
+        # The consumers wait for it, each on its own, and say so in their status.
+        log.warning("%s", error)
+        return
+    if unregistered:
+        raise UserError(
+            f"schemas are not registered: {', '.join(unregistered)}; run: vnpulse schemas register"
+        )
 
 
 def consumer_actors(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vnpulse.batches import BarBatch, NewsBatch, PartitionBatch, Series
-from vnpulse.messages import INTERVAL_MS, SYMBOL_PATTERN, VIETNAM, NewsItem, PriceBar
+from vnpulse.messages import INTERVAL_MS, SYMBOL_PATTERN, VIETNAM, NewsItem, PriceBar, local_time
 
 FUTURE_TOLERANCE_MS = 120_000
 """How far ahead of our clock a record may be dated: clocks of honest hosts differ by seconds."""
@@ -31,6 +31,17 @@ _SYMBOL = re.compile(SYMBOL_PATTERN)
 _DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError, OverflowError)
 
 _T = TypeVar("_T")
+Decode = Callable[[bytes], _T]
+"""Makes a message of a record's value. Raises Undecodable or msgspec's errors for what the value is;
+what else it raises, such as SchemaUnavailable, says nothing about the record and is passed on."""
+
+
+class Undecodable(ValueError):
+    """A value is not what it should be, for a reason of its own vocabulary."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class Rejection(NamedTuple):
@@ -43,7 +54,7 @@ class Rejection(NamedTuple):
 
 
 def decode_each(
-    values: list[bytes | None], decode: Callable[[bytes], _T]
+    values: list[bytes | None], decode: Decode[_T]
 ) -> tuple[list[_T], list[int], list[Rejection]]:
     """Decode every value; return the messages, their row numbers, and the rejections.
 
@@ -69,6 +80,8 @@ def decode_each(
 
 
 def _explain(error: Exception) -> tuple[str, str]:
+    if isinstance(error, Undecodable):
+        return error.reason, str(error)
     if isinstance(error, msgspec.ValidationError):
         text = str(error)
         return ("missing-field" if "missing required field" in text else "wrong-type"), text
@@ -82,26 +95,25 @@ def _epoch_ms(moments: list[dt.datetime]) -> NDArray[np.int64]:
     return np.rint(np.array([m.timestamp() for m in moments], dtype=np.float64) * 1000).astype(np.int64)
 
 
-def _local(moment: dt.datetime) -> dt.datetime:
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=VIETNAM)
+decode_bar: Decode[PriceBar] = msgspec.json.Decoder(PriceBar).decode
+"""From JSON."""
 
 
-_decode_bar = msgspec.json.Decoder(PriceBar).decode
-
-
-def decode_bars(batch: PartitionBatch, now_ms: int) -> tuple[BarBatch, list[Rejection]]:
+def decode_bars(
+    batch: PartitionBatch, now_ms: int, decode: Decode[PriceBar] = decode_bar
+) -> tuple[BarBatch, list[Rejection]]:
     """Decode ``stock_prices_raw`` records and check them against ``now_ms`` (epoch milliseconds).
 
     Refused: what is not a PriceBar, a symbol that is none, prices that are not finite and
     positive, a high below or a low above another price, a volume that is negative or not whole,
     and a time before the first session or more than FUTURE_TOLERANCE_MS ahead.
     """
-    bars, rows, rejections = decode_each(batch.values, _decode_bar)
+    bars, rows, rejections = decode_each(batch.values, decode)
     n = len(bars)
     prices = np.array([(b.open, b.high, b.low, b.close) for b in bars], dtype=np.float64).reshape(n, 4)
     volume = np.array([b.volume for b in bars], dtype=np.float64)
     time_ms = _epoch_ms([b.time for b in bars])
-    collected_ms = _epoch_ms([_local(b.collected_at) for b in bars])
+    collected_ms = _epoch_ms([local_time(b.collected_at) for b in bars])
 
     series: dict[Series, int] = {}
     codes = np.fromiter(
@@ -172,14 +184,18 @@ def _shown(bar: PriceBar) -> str:
     )
 
 
-_decode_news = msgspec.json.Decoder(NewsItem).decode
+decode_news_item: Decode[NewsItem] = msgspec.json.Decoder(NewsItem).decode
+"""From JSON."""
 
 
 def decode_news(
-    batch: PartitionBatch, now_ms: int, symbols_of: Callable[[NewsItem], tuple[str, ...]]
+    batch: PartitionBatch,
+    now_ms: int,
+    symbols_of: Callable[[NewsItem], tuple[str, ...]],
+    decode: Decode[NewsItem] = decode_news_item,
 ) -> tuple[NewsBatch, list[Rejection]]:
     """Decode ``stock_news_raw`` records; ``symbols_of`` says which symbols an article is about."""
-    items, rows, rejections = decode_each(batch.values, _decode_news)
+    items, rows, rejections = decode_each(batch.values, decode)
     kept: list[int] = []
     for i, item in enumerate(items):
         published_ms = int(item.published_at.timestamp() * 1000)

@@ -9,6 +9,7 @@
     ├── StoreUnavailable         the document store does not answer (retriable)
     ├── BrokerUnavailable        no Kafka broker answers (retriable)
     ├── AnalyzerUnavailable      an analyzer actor is away or restarting (retriable)
+    ├── SchemaUnavailable        an Avro schema is not to be had for now (retriable)
     ├── StartOver                a consumer must be replaced: what it holds may not be what is committed
     │   └── PartitionTaken       and somebody else consumes its partition now
     ├── KafkaRefused             the broker said no (vnpulse.kafka.connection)
@@ -55,6 +56,12 @@ class BrokerUnavailable(VnpulseError):
 
 class AnalyzerUnavailable(VnpulseError):
     """An analyzer actor did not answer; it is restarting or its node is gone."""
+
+    retriable = True
+
+
+class SchemaUnavailable(VnpulseError):
+    """The schema registry does not answer or refuses us, or lacks the schema that we write with."""
 
     retriable = True
 

@@ -8,12 +8,19 @@ nobody here knows are ignored, so old and new producers and consumers mix during
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 VIETNAM = dt.timezone(dt.timedelta(hours=7), "+07:00")
 """Asia/Ho_Chi_Minh: +07:00 all year, there is no daylight saving."""
+
+
+def local_time(moment: dt.datetime) -> dt.datetime:
+    """Return ``moment`` with a zone: one without is Vietnamese time."""
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=VIETNAM)
+
 
 SYMBOL_PATTERN = r"^[A-Z][A-Z0-9]{1,11}$"
 """Tickers are three characters; indices (VNINDEX) and covered warrants (CVPB2501) are longer."""
@@ -161,6 +168,9 @@ class Alert(msgspec.Struct, frozen=True):
 
 Message = PriceBar | NewsItem | AnalysisTrigger | AnalysisResult | Alert
 
+Encode = Callable[[Any], bytes]
+"""Makes a record's value of a message."""
+
 _encoder = msgspec.json.Encoder()
-encode = _encoder.encode
+encode: Encode = _encoder.encode
 """Encode any message as UTF-8 JSON bytes."""

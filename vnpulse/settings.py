@@ -19,6 +19,7 @@ from vnpulse.configuration import CONFIG_DIR, load_model
 from vnpulse.errors import SettingsError
 from vnpulse.kafka_profiles import DEFAULT_PROFILE, load_profiles
 from vnpulse.sentiment.settings import SentimentSettings
+from vnpulse.serialization.settings import SerializationSettings
 from vnpulse.streaming.retries import RetrySettings
 from vnpulse.strict_model import FilePath, StrictModel
 from vnpulse.technical.settings import TechnicalSettings
@@ -33,6 +34,9 @@ SECRETS_FROM_ENVIRONMENT = {
     "KAFKA_KEY_PASSWORD": "kafka.security.key_password",
     "KAFKA_KEY_PASSWORD_FILE": "kafka.security.key_password_file",
     "SECOND_READER_API_KEY": "sentiment.second_reader.api_key",
+    "SCHEMA_REGISTRY_URL": "serialization.registry.url",
+    "SCHEMA_REGISTRY_USERNAME": "serialization.registry.username",
+    "SCHEMA_REGISTRY_PASSWORD": "serialization.registry.password",
 }
 """Environment variables and the setting that each one fills."""
 
@@ -336,6 +340,7 @@ class Settings(StrictModel):
 
     embedded: EmbeddedSettings | None = None
     kafka: KafkaSettings = KafkaSettings()
+    serialization: SerializationSettings = SerializationSettings()
     store: StoreSettings = StoreSettings()
     ray: RaySettings = RaySettings()
     placement: PlacementSettings = PlacementSettings()
@@ -390,4 +395,12 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
         file = getattr(security, name)
         if file is not None and not file.is_file():
             raise SettingsError(f"{path}: kafka.security.{name}: was {file}, no such file")
+    registry = settings.serialization.registry
+    if registry.password is not None and not environment.get("SCHEMA_REGISTRY_PASSWORD"):
+        raise SettingsError(
+            f"{path}: serialization.registry.password: does not belong into a configuration file:"
+            " use SCHEMA_REGISTRY_PASSWORD in the environment"
+        )
+    if registry.ca_file is not None and not registry.ca_file.is_file():
+        raise SettingsError(f"{path}: serialization.registry.ca_file: was {registry.ca_file}, no such file")
     return settings

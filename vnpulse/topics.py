@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from vnpulse.configuration import CONFIG_DIR, load_model
+from vnpulse.messages import Alert, AnalysisResult, AnalysisTrigger, Message, NewsItem, PriceBar
 from vnpulse.strict_model import StrictModel
 
 PRICES = "stock_prices_raw"
@@ -31,6 +32,15 @@ CONSUMED = {
     ALERTS: NOTIFICATION_GROUP,
 }
 """Which group consumes which topic."""
+
+MESSAGE_TYPES: dict[str, type[Message]] = {
+    PRICES: PriceBar,
+    NEWS: NewsItem,
+    TRIGGERS: AnalysisTrigger,
+    RESULTS: AnalysisResult,
+    ALERTS: Alert,
+}
+"""What the records of a topic hold."""
 
 HOUR_MS = 3_600_000
 

@@ -28,6 +28,7 @@ from vnpulse.kafka.lags import LagReader
 from vnpulse.kafka.protocols import Producer
 from vnpulse.launcher import apply_topics
 from vnpulse.messages import AnalysisResult
+from vnpulse.serialization.codecs import MessageCodecs, open_codecs
 from vnpulse.settings import Settings, load_settings
 from vnpulse.store.connection import Document, connect
 from vnpulse.store.status import StatusStore
@@ -131,6 +132,7 @@ class Trial:
             "bootstrap_servers": [stack.kafka_bootstrap],
             "topic_prefix": f"{self.name}.",
         }
+        self._codecs: MessageCodecs | None = None
         self.write_config()
         self._closing: list[Callable[[], None]] = []
         self.drivers: list[Driver] = []
@@ -154,6 +156,7 @@ class Trial:
         }
         self.config.write_text(yaml.safe_dump(document | sections))
         self.settings = load_settings(self.config)
+        self._close_codecs()
 
     def close(self) -> None:
         """Stop what runs, then let go of the broker and the store."""
@@ -165,6 +168,7 @@ class Trial:
             reader.close()
         if self._producer is not None:
             self._producer.close()
+        self._close_codecs()
         if self._database is not None:
             self._database.client.drop_database(self.name)
             self._database.client.close()
@@ -195,6 +199,17 @@ class Trial:
             self._producer = open_producer(self.settings.kafka, load_topics(), "test")
         return self._producer
 
+    def codecs(self) -> MessageCodecs:
+        """Return what the deployment writes and reads messages with."""
+        if self._codecs is None:
+            self._codecs = open_codecs(self.settings)
+        return self._codecs
+
+    def _close_codecs(self) -> None:
+        if self._codecs is not None:
+            self._codecs.close()
+            self._codecs = None
+
     def publish(self, name: str, records: Iterable[tuple[str | None, bytes | None]]) -> list[tuple[int, int]]:
         """Send (key, value) pairs to a topic; return (partition, offset) of each, in order."""
         producer = self.producer()
@@ -222,13 +237,13 @@ class Trial:
         """Return the analysis results so far, duplicates included."""
         import msgspec
 
-        decoder = msgspec.json.Decoder(AnalysisResult)
+        decode = self.codecs().decoder(AnalysisResult)
         found = []
         for record in self.records(RESULTS):
             if symbol is not None and record.key != symbol.encode():
                 continue
             try:
-                result = decoder.decode(record.value or b"")
+                result = decode(record.value or b"")
             except msgspec.MsgspecError:
                 continue  # put there by a test
             if kind in (None, result.analysis_type):

@@ -10,13 +10,15 @@ import msgspec
 import typer
 from rich.table import Table
 
-from vnpulse.cli.options import DEFAULT, ConfigOption, JsonOption, out, running_settings
+from vnpulse.cli.options import DEFAULT, ConfigOption, JsonOption, err, out, running_settings
 from vnpulse.cli.times import epoch_ms
+from vnpulse.decoding import decode_each
 from vnpulse.errors import UserError
 from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.consumer import AssignedConsumer
 from vnpulse.messages import VIETNAM, Alert
 from vnpulse.notification.channels import one_line
+from vnpulse.serialization.codecs import open_codecs
 from vnpulse.store.alerts import AlertStore
 from vnpulse.store.connection import connect
 from vnpulse.topics import ALERTS
@@ -42,23 +44,29 @@ def tail(
         states = admin.topics([topic])
     if topic not in states:
         raise UserError(f"topic {topic} does not exist; run: vnpulse topics apply")
+    codecs = open_codecs(settings)
+    decode = codecs.decoder(Alert)
     consumer = AssignedConsumer(settings.kafka, topic, range(states[topic].partitions), None, "vnpulse-tail")
     try:
         starts = consumer.beginning_offsets() if beginning else consumer.end_offsets()
         for partition, offset in starts.items():
             consumer.seek(partition, offset)
         while True:
-            alerts = [
-                msgspec.json.decode(value, type=Alert)
-                for batch in consumer.poll(POLL_MS)
-                for value in batch.values
-                if value is not None
-            ]
+            alerts: list[Alert] = []
+            for batch in consumer.poll(POLL_MS):
+                decoded, _, rejections = decode_each(batch.values, decode)
+                alerts += decoded
+                for rejection in rejections:
+                    place = f"{topic}/{batch.partition}/{batch.offsets[rejection.row]}"
+                    err.print(
+                        f"{place}: {rejection.reason}: {rejection.message}", markup=False, soft_wrap=True
+                    )
             for alert in sorted(alerts, key=lambda a: a.timestamp):
                 line = msgspec.json.encode(alert).decode() if as_json else one_line(alert)
                 out.print(line, markup=False, soft_wrap=True)
     finally:
         consumer.close()
+        codecs.close()
 
 
 @app.command("list")

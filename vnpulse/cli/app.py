@@ -19,6 +19,7 @@ from vnpulse.cli import (
     indicators,
     metrics,
     publish,
+    schemas,
     sentiment,
     stack,
     status,
@@ -63,6 +64,7 @@ app.add_typer(bench.app, name="bench")
 app.command("chaos")(chaos.chaos)
 app.command("metrics")(metrics.metrics)
 app.add_typer(topics.app, name="topics")
+app.add_typer(schemas.app, name="schemas")
 app.add_typer(publish.app, name="publish")
 app.command("trigger")(publish.trigger)
 app.command("collect")(collect.collect)

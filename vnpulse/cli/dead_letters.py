@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -17,11 +18,12 @@ from vnpulse.errors import UserError
 from vnpulse.kafka.consumer import LoggedRecord
 from vnpulse.kafka.dead_letter_topics import DeadLetterTopic
 from vnpulse.messages import VIETNAM
+from vnpulse.serialization.codecs import open_codecs
 from vnpulse.topics import CONSUMED, DEAD_LETTER_SUFFIX, dead_letter_topic
 
 app = typer.Typer(no_args_is_help=True, help="Look at the dead-letter topics, redrive and purge them.")
 
-SHOWN_BYTES = 4_096
+SHOWN_CHARS = 4_096
 
 TopicArgument = Annotated[str, typer.Argument(help="A topic of the design or its _dlq.")]
 ErrorOption = Annotated[str | None, typer.Option("--error", help="Only with this reason or exception type.")]
@@ -142,9 +144,10 @@ def show(
             if found.value is None:
                 out.print("value: null")
                 return
-            text = found.value[:SHOWN_BYTES].decode("utf-8", "backslashreplace")
-            more = f"\n... {len(found.value)} bytes in all" if len(found.value) > SHOWN_BYTES else ""
-            out.print(f"value: {text}{more}", markup=False, soft_wrap=True)
+            with closing(open_codecs(settings)) as codecs:
+                text = codecs.readable(found.value)
+            more = f"\n... {len(found.value)} bytes in all" if len(text) > SHOWN_CHARS else ""
+            out.print(f"value: {text[:SHOWN_CHARS]}{more}", markup=False, soft_wrap=True)
             return
     raise UserError(f"no record {record}; `vnpulse dlq list {parts[0]}` shows what there is")
 

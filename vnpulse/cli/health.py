@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ from vnpulse.embedded.errors import EmbeddedStackError
 from vnpulse.errors import VnpulseError
 from vnpulse.kafka.health import DEADLINE_S, RoundTrip, round_trip
 from vnpulse.kafka.lags import LagReader
+from vnpulse.serialization.codecs import open_codecs
 from vnpulse.settings import Settings
 from vnpulse.store.connection import connect
 from vnpulse.store.status import StatusStore
@@ -85,8 +87,12 @@ def _checks(config: Path) -> dict[str, tuple[bool, str]]:
         kafka = threads.submit(_check, lambda: _kafka(settings))
         store = threads.submit(_check, lambda: StatusStore(connect(settings.store)).ping())
         ray = threads.submit(_check, lambda: _ray(settings))
+        schemas = threads.submit(_check, lambda: _schemas(settings))
         pipelines = threads.submit(_pipelines, settings)
-    return {"kafka": kafka.result(), "store": store.result(), "ray": ray.result(), **pipelines.result()}
+    checks = {"kafka": kafka.result(), "store": store.result(), "ray": ray.result()}
+    if "avro" in settings.serialization.formats.values():
+        checks["schemas"] = schemas.result()
+    return checks | pipelines.result()
 
 
 def _check(check: Callable[[], str]) -> tuple[bool, str]:
@@ -102,6 +108,14 @@ def _kafka(settings: Settings) -> str:
 
 def _described(trip: RoundTrip) -> str:
     return f"produce {trip.produce_ms:.0f} ms, consume {trip.consume_ms:.0f} ms"
+
+
+def _schemas(settings: Settings) -> str:
+    with closing(open_codecs(settings)) as codecs:
+        missing = codecs.unregistered()
+    if missing:
+        raise VnpulseError(f"not registered: {', '.join(missing)}; run: vnpulse schemas register")
+    return f"{len(codecs.avro_topics)} topics in Avro, all schemas registered"
 
 
 def _ray(settings: Settings) -> str:

@@ -15,8 +15,9 @@ from vnpulse.cli.options import DEFAULT, ConfigOption, err, out, running_setting
 from vnpulse.clock import SystemClock
 from vnpulse.errors import UserError
 from vnpulse.kafka.clients import open_producer
-from vnpulse.messages import SYMBOL_PATTERN, VIETNAM, AnalysisTrigger, Interval, TriggerMetadata, encode
+from vnpulse.messages import SYMBOL_PATTERN, VIETNAM, AnalysisTrigger, Interval, TriggerMetadata
 from vnpulse.publishing import BarReader, NewsReader, Reader, count_rows, read_chunks
+from vnpulse.serialization.codecs import open_codecs
 from vnpulse.topics import NEWS, PRICES, TRIGGERS, load_topics
 
 app = typer.Typer(no_args_is_help=True, help="Send bars or articles from a file (parquet, csv, jsonl).")
@@ -50,6 +51,8 @@ def news(file: FileArgument, config: ConfigOption = DEFAULT) -> None:
 
 def _publish(file: Path, config: Path, topic: str, reader: Reader) -> None:
     settings = running_settings(config)
+    codecs = open_codecs(settings)
+    from_json = codecs.from_json(topic)
     producer = open_producer(settings.kafka, load_topics(), "vnpulse-publish")
     sent, rejected = 0, 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -58,7 +61,7 @@ def _publish(file: Path, config: Path, topic: str, reader: Reader) -> None:
             task = progress.add_task(file.name, total=count_rows(file))
             for chunk in read_chunks(file, reader, SystemClock().now_ms):
                 for key, value in zip(chunk.keys, chunk.values, strict=True):
-                    producer.send(settings.kafka.topic(topic), key, value)
+                    producer.send(settings.kafka.topic(topic), key, from_json(value))
                 producer.flush()
                 sent += len(chunk.values)
                 for row, why in chunk.rejected:
@@ -68,6 +71,7 @@ def _publish(file: Path, config: Path, topic: str, reader: Reader) -> None:
                 progress.advance(task, chunk.rows)
     finally:
         producer.close()
+        codecs.close()
     if rejected > SHOWN_REJECTIONS:
         err.print(f"... and {rejected - SHOWN_REJECTIONS} more")
     out.print(f"{sent} sent to {settings.kafka.topic(topic)}, {rejected} rejected")
@@ -84,6 +88,8 @@ def trigger(
         if not re.fullmatch(SYMBOL_PATTERN, symbol):
             raise UserError(f"symbol was {symbol}, must match {SYMBOL_PATTERN}")
     settings = running_settings(config)
+    codecs = open_codecs(settings)
+    encode = codecs.encoder(TRIGGERS)
     producer = open_producer(settings.kafka, load_topics(), "vnpulse-trigger")
     try:
         for symbol in symbols:
@@ -98,4 +104,5 @@ def trigger(
         producer.flush()
     finally:
         producer.close()
+        codecs.close()
     out.print(f"{len(symbols)} triggers sent to {settings.kafka.topic(TRIGGERS)}")

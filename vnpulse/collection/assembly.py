@@ -34,6 +34,7 @@ from vnpulse.kafka.outputs import PlainOutputs
 from vnpulse.kafka.producer import StockKafkaProducer
 from vnpulse.market import Exchange, load_market
 from vnpulse.sentiment.symbols import SymbolFinder
+from vnpulse.serialization.codecs import open_codecs
 from vnpulse.settings import Settings
 from vnpulse.store.alerts import AlertStore
 from vnpulse.store.collection import CollectionStore
@@ -147,7 +148,8 @@ class Assembly:
         """Return a way out with a producer of its own."""
         producer = StockKafkaProducer(self._settings.kafka, load_topics(), f"collection-{name}")
         dead_letters = DeadLetters(PlainOutputs(producer), f"collection/{name}")
-        return Outbox(producer, dead_letters, self._settings.kafka, self.clock)
+        from_json = open_codecs(self._settings).from_json
+        return Outbox(producer, dead_letters, self._settings.kafka, self.clock, from_json)
 
     def store(self) -> CollectionStore:
         """Return where collectors keep their state."""

@@ -11,7 +11,8 @@ import msgspec
 from vnpulse.demo.sample import Sample
 from vnpulse.kafka.consumer import AssignedConsumer
 from vnpulse.kafka.lags import LagReader, total_by_topic
-from vnpulse.messages import Alert
+from vnpulse.messages import Alert, AnalysisResult
+from vnpulse.serialization.codecs import open_codecs
 from vnpulse.settings import Settings
 from vnpulse.topics import ALERTS, RESULTS, load_topics
 
@@ -61,6 +62,7 @@ class Watcher:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._codecs = open_codecs(settings)
         self._stopping = threading.Event()
         self.analysed_bars: set[tuple[str, int]] = set()
         self.analysed_articles: set[str] = set()
@@ -97,6 +99,7 @@ class Watcher:
         self._stopping.set()
         for thread in self._threads:
             thread.join()
+        self._codecs.close()
 
     def _guarded(self, work: object) -> None:
         try:
@@ -113,7 +116,7 @@ class Watcher:
 
     def _follow_results(self) -> None:
         consumer = self._open(RESULTS)
-        decode = msgspec.json.Decoder(_Result).decode
+        decode = self._codecs.decoder(_Result, of=AnalysisResult)
         try:
             while not self._stopping.is_set():
                 for batch in consumer.poll(POLL_MS):
@@ -137,7 +140,7 @@ class Watcher:
 
     def _follow_alerts(self) -> None:
         consumer = self._open(ALERTS)
-        decode = msgspec.json.Decoder(Alert).decode
+        decode = self._codecs.decoder(Alert)
         try:
             while not self._stopping.is_set():
                 for batch in consumer.poll(POLL_MS):

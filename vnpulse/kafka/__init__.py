@@ -1,1 +1,2 @@
-"""The only place that knows kafka-python. Everything else sees columns, names and our errors."""
+"""The only place that knows kafka-python and Confluent's registry client. Everything else sees columns,
+names and our errors."""

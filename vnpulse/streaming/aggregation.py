@@ -10,13 +10,13 @@ import msgspec
 from vnpulse.aggregation.aggregator import Aggregator, SymbolState, decode_state, encode_state
 from vnpulse.batches import PartitionBatch
 from vnpulse.clock import Clock
-from vnpulse.decoding import Rejection, decode_each
+from vnpulse.decoding import Decode, Rejection, decode_each
 from vnpulse.kafka.dead_letters import DeadLetters
-from vnpulse.messages import Alert, AnalysisResult, RecordRef, encode
+from vnpulse.messages import Alert, AnalysisResult, Encode, RecordRef, encode
 from vnpulse.store.alerts import AlertStore
 from vnpulse.streaming.outputs import Outputs
 
-_decode_result = msgspec.json.Decoder(AnalysisResult).decode
+_decode_result: Decode[AnalysisResult] = msgspec.json.Decoder(AnalysisResult).decode
 
 
 SNAPSHOT_PERIOD_MS = 5_000
@@ -62,7 +62,11 @@ class ResultHandler:
         dead_letters: DeadLetters,
         alert_topic: str,
         clock: Clock,
+        decode: Decode[AnalysisResult] = _decode_result,
+        encode: Encode = encode,
     ) -> None:
+        self._decode = decode
+        self._encode = encode
         self._aggregator = aggregator
         self._store = store
         self._outputs = outputs
@@ -88,7 +92,7 @@ class ResultHandler:
                 continue
             fired, known.staged = self._step_through(batch, known)
             for alert in fired:
-                self._outputs.send(batch.partition, self._alert_topic, alert.symbol, encode(alert))
+                self._outputs.send(batch.partition, self._alert_topic, alert.symbol, self._encode(alert))
             alerts += fired
             reached[batch.partition] = batch.next_offset
         self._store.write(alerts)
@@ -113,7 +117,7 @@ class ResultHandler:
 
     def _step_through(self, batch: PartitionBatch, known: _Partition) -> tuple[list[Alert], _States]:
         """Return the alerts of ``batch`` and the states after it; ``known`` stays as it is."""
-        results, rows, rejections = decode_each(batch.values, _decode_result)
+        results, rows, rejections = decode_each(batch.values, self._decode)
         offsets, timestamps = batch.offsets.tolist(), batch.timestamps.tolist()
         alerts: list[Alert] = []
         states: _States = {}

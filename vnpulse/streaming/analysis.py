@@ -10,7 +10,7 @@ import msgspec
 
 from vnpulse.analysis import AnalysisRequest
 from vnpulse.batches import PartitionBatch
-from vnpulse.decoding import Rejection, decode_each
+from vnpulse.decoding import Decode, Rejection, decode_each
 from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.messages import AnalysisTrigger, AnalysisType, OffsetRange
 from vnpulse.streaming.analyzer_pool import AnalysisPool, EncodedResult
@@ -28,7 +28,7 @@ ANALYZERS_OF: dict[str, tuple[AnalysisType, ...]] = {
 
 _URGENCY = {"urgent": 0, "high": 1, "normal": 2, "low": 3}
 
-_decode_trigger = msgspec.json.Decoder(AnalysisTrigger).decode
+_decode_trigger: Decode[AnalysisTrigger] = msgspec.json.Decoder(AnalysisTrigger).decode
 
 
 @dataclass(slots=True)
@@ -58,9 +58,11 @@ class TriggerHandler:
         dead_letters: DeadLetters,
         result_topic: str,
         *,
+        decode: Decode[AnalysisTrigger] = _decode_trigger,
         keeps_bad: bool = True,
     ) -> None:
         """``keeps_bad``: whether this one, of all that read the same triggers, dead-letters what is none."""
+        self._decode = decode
         self._kind: AnalysisType = kind
         self._analyzer = analyzer
         self._outputs = outputs
@@ -74,7 +76,7 @@ class TriggerHandler:
         decoded: dict[int, list[AnalysisTrigger]] = {}
         rejected: list[tuple[PartitionBatch, list[Rejection]]] = []
         for batch in batches:
-            triggers, _, rejections = decode_each(batch.values, _decode_trigger)
+            triggers, _, rejections = decode_each(batch.values, self._decode)
             rejected.append((batch, rejections))
             decoded[batch.partition] = [t for t in triggers if self._kind in ANALYZERS_OF[t.trigger_type]]
         for together in _without_shared_symbols(decoded):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from vnpulse.batches import PartitionBatch
-from vnpulse.decoding import Rejection, decode_each
+from vnpulse.decoding import Decode, Rejection, decode_each
 from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.messages import Alert
 from vnpulse.notification.channels import NotificationChannel
@@ -16,14 +16,20 @@ from vnpulse.notification.channels import NotificationChannel
 REMEMBERED_ALERTS = 100_000
 """Ids kept to recognise an alert that comes again; some weeks of alerts, about 10 MB."""
 
-_decode_alert = msgspec.json.Decoder(Alert).decode
+_decode_alert: Decode[Alert] = msgspec.json.Decoder(Alert).decode
 
 
 class AlertHandler:
     """Hands each alert to every channel. At least once: a crash before the commit repeats a batch,
     and channels that can tell (the file) drop what they already have."""
 
-    def __init__(self, channels: Sequence[NotificationChannel], dead_letters: DeadLetters) -> None:
+    def __init__(
+        self,
+        channels: Sequence[NotificationChannel],
+        dead_letters: DeadLetters,
+        decode: Decode[Alert] = _decode_alert,
+    ) -> None:
+        self._decode = decode
         self._channels = channels
         self._dead_letters = dead_letters
         self._taken: defaultdict[str, set[str]] = defaultdict(set)
@@ -35,7 +41,7 @@ class AlertHandler:
         alerts: dict[str, Alert] = {}
         rejected: list[tuple[PartitionBatch, list[Rejection]]] = []
         for batch in batches:
-            decoded, _, rejections = decode_each(batch.values, _decode_alert)
+            decoded, _, rejections = decode_each(batch.values, self._decode)
             rejected.append((batch, rejections))
             alerts |= {alert.alert_id: alert for alert in decoded if alert.alert_id not in self._seen}
         in_order = sorted(alerts.values(), key=lambda alert: alert.timestamp)

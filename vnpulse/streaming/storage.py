@@ -10,15 +10,17 @@ from typing import Generic, Protocol, TypeVar
 
 from vnpulse.batches import BarBatch, NewsBatch, PartitionBatch
 from vnpulse.clock import Clock
-from vnpulse.decoding import Rejection, decode_bars, decode_news
+from vnpulse.decoding import Decode, Rejection, decode_bar, decode_bars, decode_news, decode_news_item
 from vnpulse.ids import derived_id
 from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.messages import (
     INTERVAL_MS,
     VIETNAM,
     AnalysisTrigger,
+    Encode,
     NewsItem,
     OffsetRange,
+    PriceBar,
     TriggerMetadata,
     TriggerType,
     encode,
@@ -53,7 +55,9 @@ class _RawHandler(ABC, Generic[_Batch]):
         dead_letters: DeadLetters,
         trigger_topic: str,
         clock: Clock,
+        encode: Encode,
     ) -> None:
+        self._encode = encode
         self._store: Writes[_Batch] = store
         self._analyzers: UpdatePool[_Batch] = analyzers
         self._outputs = outputs
@@ -106,7 +110,7 @@ class _RawHandler(ABC, Generic[_Batch]):
             timestamp=dt.datetime.fromtimestamp(event_time_ms / 1000, VIETNAM),
             metadata=TriggerMetadata(data_count=count, sources=[source]),
         )
-        self._outputs.send(source.partition, self._trigger_topic, symbol, encode(trigger))
+        self._outputs.send(source.partition, self._trigger_topic, symbol, self._encode(trigger))
 
 
 class PriceHandler(_RawHandler[BarBatch]):
@@ -121,12 +125,15 @@ class PriceHandler(_RawHandler[BarBatch]):
         trigger_topic: str,
         clock: Clock,
         analysed_intervals: Sequence[str],
+        decode: Decode[PriceBar] = decode_bar,
+        encode: Encode = encode,
     ) -> None:
-        super().__init__(store, technical, outputs, dead_letters, trigger_topic, clock)
+        super().__init__(store, technical, outputs, dead_letters, trigger_topic, clock, encode)
+        self._decode_bar = decode
         self._analysed_intervals = frozenset(analysed_intervals)
 
     def _decode(self, batch: PartitionBatch, now_ms: int) -> tuple[BarBatch, list[Rejection]]:
-        return decode_bars(batch, now_ms)
+        return decode_bars(batch, now_ms, self._decode_bar)
 
     def _trigger(self, bars: BarBatch) -> None:
         stretches: dict[str, list[int]] = {}
@@ -161,12 +168,15 @@ class NewsHandler(_RawHandler[NewsBatch]):
         trigger_topic: str,
         clock: Clock,
         symbols_of: Callable[[NewsItem], tuple[str, ...]],
+        decode: Decode[NewsItem] = decode_news_item,
+        encode: Encode = encode,
     ) -> None:
-        super().__init__(store, sentiment, outputs, dead_letters, trigger_topic, clock)
+        super().__init__(store, sentiment, outputs, dead_letters, trigger_topic, clock, encode)
+        self._decode_item = decode
         self._symbols_of = symbols_of
 
     def _decode(self, batch: PartitionBatch, now_ms: int) -> tuple[NewsBatch, list[Rejection]]:
-        return decode_news(batch, now_ms, self._symbols_of)
+        return decode_news(batch, now_ms, self._symbols_of, self._decode_item)
 
     def _trigger(self, news: NewsBatch) -> None:
         rows: Mapping[str, list[int]] = defaultdict(list)

@@ -1,0 +1,1 @@
+"""JSON or Avro, by topic: schemas from the message structs, the wire format, and the codecs."""
