@@ -23,6 +23,7 @@ from vnpulse.batches import BarBatch, Series
 from vnpulse.embedded.mongo import MongoConfig, MongoServer
 from vnpulse.embedded.ports import PortBook
 from vnpulse.market import load_market
+from vnpulse.messages import DAY_MS
 from vnpulse.settings import StoreSettings
 from vnpulse.store.bars import BarStore
 from vnpulse.store.connection import connect
@@ -30,7 +31,6 @@ from vnpulse.technical.analyzer import TechnicalAnalyzer
 from vnpulse.technical.settings import TechnicalSettings
 from vnpulse.topics import PRICES
 
-DAY_MS = 86_400_000
 OPENING_MS = 1_735_784_100_000
 """2025-01-02 09:15 in Vietnam."""
 MINUTES_A_DAY = 225

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pa_compute
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 from numpy.typing import NDArray
 
+from vnpulse.bar_times import NO_TIME, is_text, times_ms, written
 from vnpulse.decoding import FIRST_SESSION
 from vnpulse.errors import InputFileError
 from vnpulse.indicators.columns import BAR_ROWS, CLOSE, HIGH, LOW, OPEN, TIME, VOLUME
-from vnpulse.messages import INTERVAL_MS, VIETNAM
+from vnpulse.messages import DAY_MS, VIETNAM, ZONE_MS
 from vnpulse.publishing import BAR_COLUMNS
 
 SHOWN_ROWS = 5
@@ -38,11 +38,8 @@ CSV_BLOCK_BYTES = 1 << 24
 
 NUMBERS = {"open": OPEN, "high": HIGH, "low": LOW, "close": CLOSE, "volume": VOLUME}
 
-DAY_MS = INTERVAL_MS["1d"]
-_ZONE_MS = 7 * 3_600_000
 _EARLIEST_MS = int(FIRST_SESSION.timestamp() * 1000)
 _LATEST_MS = int(dt.datetime(2100, 1, 1, tzinfo=VIETNAM).timestamp() * 1000)
-_NO_TIME = np.int64(-(2**62))
 _NO_SYMBOL = -1
 
 Progress = Callable[[str, int, int], None]
@@ -85,7 +82,7 @@ class BarTable:
         """
         time_ms = self.bars[TIME, self.order].astype(np.int64)
         same = np.diff(self.codes[self.order]) == 0
-        days = (time_ms + _ZONE_MS) // DAY_MS
+        days = (time_ms + ZONE_MS) // DAY_MS
         within = same & (np.diff(days) == 0)
         if not within.any():
             return DAY_MS if same.any() else None
@@ -107,7 +104,7 @@ def read_bars(path: Path, progress: Progress) -> BarTable:
     rows that cannot be used.
     """
     if not path.is_file():
-        raise InputFileError(f"{path}: no such file")
+        raise InputFileError(f"{path}: {'is a folder, must be a file' if path.is_dir() else 'no such file'}")
     kind = path.suffix.lower()
     if kind not in (".parquet", ".csv"):
         raise InputFileError(f"{path}: was {kind or 'without ending'}, must end in .parquet or .csv")
@@ -131,21 +128,14 @@ def _parquet_blocks(path: Path) -> tuple[int, Blocks]:
     return file.metadata.num_rows, file.iter_batches(BLOCK_ROWS, columns=list(BAR_COLUMNS))
 
 
-def _is_text(found: pa.DataType) -> bool:
-    types = pa.types
-    if types.is_dictionary(found):
-        found = found.value_type
-    return bool(types.is_string(found) or types.is_large_string(found) or types.is_string_view(found))
-
-
 _NUMBER = (
     (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
     "a number",
 )
 _ALLOWED: dict[str, tuple[tuple[Callable[[pa.DataType], bool], ...], str]] = {
-    "symbol": ((_is_text,), "text"),
+    "symbol": ((is_text,), "text"),
     "time": (
-        (pa.types.is_timestamp, pa.types.is_date, pa.types.is_integer, _is_text),
+        (pa.types.is_timestamp, pa.types.is_date, pa.types.is_integer, is_text),
         "a timestamp, a date, ISO text or epoch milliseconds",
     ),
     **dict.fromkeys(NUMBERS, _NUMBER),
@@ -199,7 +189,8 @@ def _require_columns(path: Path, names: Sequence[str]) -> None:
     missing = [name for name in BAR_COLUMNS if name not in names]
     if missing:
         has = ", ".join(names) or "none"
-        raise InputFileError(f"{path}: columns are missing: {', '.join(missing)}; it has {has}")
+        apart = "" if len(names) != 1 else "; fields are separated by commas, decimals by a point"
+        raise InputFileError(f"{path}: columns are missing: {', '.join(missing)}; it has {has}{apart}")
 
 
 def _table(path: Path, total: int, blocks: Blocks, progress: Progress) -> BarTable:
@@ -334,7 +325,7 @@ def _checked(
         def shown(at: int, name: str = name) -> str:
             return f"{name} was {block[name][at].as_py()}"
 
-        refuse(unread, lambda at, shown=shown: f"{shown(at)}, must be a number")  # type: ignore[misc]
+        refuse(unread, lambda at, shown=shown: f"{shown(at)}, must be a number such as 21.5")  # type: ignore[misc]
         infinite = ~np.isfinite(bars[row]) & ~unread
         refuse(infinite, lambda at, shown=shown: f"{shown(at)}, must be finite")  # type: ignore[misc]
         if row == VOLUME:
@@ -342,21 +333,17 @@ def _checked(
         else:
             refuse(bars[row] < 0, lambda at, shown=shown: f"{shown(at)}, must not be below 0")  # type: ignore[misc]
             doubts.append((bars[row] == 0, shown))
-    time_ms = _time_ms(block["time"])
+    time_ms = times_ms(block["time"])
     bars[TIME] = time_ms
     refuse(
-        time_ms == _NO_TIME,
+        time_ms == NO_TIME,
         lambda at: f"time was {block['time'][at].as_py()}, must be like 2025-07-28 or 2025-07-28T09:15",
     )
     refuse(
-        (time_ms != _NO_TIME) & ((time_ms < _EARLIEST_MS) | (time_ms > _LATEST_MS)),
+        (time_ms != NO_TIME) & ((time_ms < _EARLIEST_MS) | (time_ms > _LATEST_MS)),
         lambda at: (
-            f"time was {_written(time_ms[at])}, before the exchange's first day or after 2100"
-            + (
-                " (numbers are epoch milliseconds)"
-                if pa.types.is_integer(block.schema.field("time").type)
-                else ""
-            )
+            f"time was {written(time_ms[at])}, before the exchange's first day or after 2100"
+            + (" (numbers are epoch milliseconds)" if str(block["time"][at].as_py()).isdecimal() else "")
         ),
     )
     low, high = bars[LOW], bars[HIGH]
@@ -407,58 +394,6 @@ def _numbers(column: pa.Array) -> tuple[NDArray[np.float64], Mask]:
     return values, unread
 
 
-def _time_ms(column: pa.Array) -> NDArray[np.int64]:
-    """Return epoch milliseconds, _NO_TIME for what is none."""
-    found = column.type
-    if pa.types.is_integer(found):
-        return _filled(column.cast(pa.int64()))
-    if _is_text(found):
-        # Most times are those of many symbols, so that there are far fewer texts than rows.
-        encoded = column if pa.types.is_dictionary(found) else column.dictionary_encode()
-        known = np.append(_text_time_ms(encoded.dictionary.cast(pa.string())), _NO_TIME)
-        where: NDArray[np.int64] = encoded.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)
-        return known[where]
-    zone = found.tz if pa.types.is_timestamp(found) else None
-    moments = _filled(column.cast(pa.timestamp("ms", zone), safe=False).cast(pa.int64()))
-    return moments if zone else _from_vietnam(moments)
-
-
-def _text_time_ms(texts: pa.Array) -> NDArray[np.int64]:
-    for zone in (None, "UTC"):
-        try:
-            moments = _filled(texts.cast(pa.timestamp("ms", zone)).cast(pa.int64()))
-        except pa.ArrowInvalid:
-            continue
-        return moments if zone else _from_vietnam(moments)
-    # Some with a zone and some without, or finer than milliseconds, or not times: one by one.
-    return np.array([_one_time_ms(text) for text in texts.to_pylist()], np.int64)
-
-
-def _one_time_ms(text: str | None) -> np.int64:
-    try:
-        moment = dt.datetime.fromisoformat(text or "")
-        zoned = moment if moment.tzinfo else moment.replace(tzinfo=VIETNAM)
-        return np.int64(zoned.timestamp() * 1000)
-    except (ValueError, OverflowError):
-        return _NO_TIME
-
-
-def _from_vietnam(local_ms: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.where(local_ms == _NO_TIME, _NO_TIME, local_ms - _ZONE_MS)
-
-
-def _filled(column: pa.Array) -> NDArray[np.int64]:
-    filled: NDArray[np.int64] = pa_compute.fill_null(column, int(_NO_TIME)).to_numpy(zero_copy_only=False)
-    return filled
-
-
-def _written(time_ms: float) -> str:
-    try:
-        return dt.datetime.fromtimestamp(time_ms / 1000, VIETNAM).isoformat(sep=" ")
-    except (ValueError, OverflowError, OSError):
-        return f"{int(time_ms)} ms"
-
-
 def _require_ascending(table: BarTable, bad: _BadRows) -> None:
     order = table.order
     time_ms = table.bars[TIME]
@@ -471,10 +406,10 @@ def _require_ascending(table: BarTable, bad: _BadRows) -> None:
 
     def why(at: int) -> str:
         earlier = int(before[at])
-        symbol, moment = table.symbols[table.codes[at]], _written(time_ms[at])
+        symbol, moment = table.symbols[table.codes[at]], written(time_ms[at])
         if time_ms[at] == time_ms[earlier]:
             return f"{symbol} at {moment} is in row {earlier + 1} already"
-        then = _written(time_ms[earlier])
+        then = written(time_ms[earlier])
         return f"{symbol} at {moment} comes after row {earlier + 1} at {then}; a symbol's bars must ascend"
 
     bad.add(0, [(before >= 0, why)])

@@ -13,11 +13,11 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 from numpy.typing import NDArray
 
-from vnpulse.bar_files import DAY_MS, NUMBERS, BarTable, Progress, grouped, read_bars
+from vnpulse.bar_files import NUMBERS, BarTable, Progress, grouped, read_bars
 from vnpulse.errors import InputFileError, UserError
 from vnpulse.indicators.catalogue import IndicatorSet
 from vnpulse.indicators.columns import BAR_ROWS, CLOSE, HIGH, LOW, OPEN, TIME, VOLUME
-from vnpulse.messages import INTERVAL_MS
+from vnpulse.messages import DAY_MS, INTERVAL_MS
 from vnpulse.publishing import BAR_COLUMNS
 from vnpulse.technical.sessions import bucket_begins
 

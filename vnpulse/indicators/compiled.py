@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+from numba import types
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -32,3 +33,13 @@ def compiled_for(signature: Any) -> Callable[[_Function], _Function]:
         return cast(_Function, jitted)
 
     return compile_now
+
+
+def any_array(dtype: Any, dimensions: int) -> Any:
+    """Return the type of an input of any layout and read-only, as batches come out of Ray's object store."""
+    return types.Array(dtype, dimensions, "A", readonly=True)
+
+
+def own_array(dtype: Any, dimensions: int) -> Any:
+    """Return the type of an array that we made: C-contiguous and writeable."""
+    return types.Array(dtype, dimensions, "C")

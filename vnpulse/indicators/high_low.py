@@ -23,13 +23,10 @@ from numpy.typing import NDArray
 from vnpulse.indicators.columns import CLOSE, HIGH, LOW, TIME
 from vnpulse.indicators.compiled import compiled
 from vnpulse.indicators.parameter import Parameter
+from vnpulse.messages import DAY_MS, ZONE_MS
 
 KIND = "highlow52"
 PARAMETERS = (Parameter("weeks", 52, 1, 52),)
-
-DAY_MS = 86_400_000.0
-ZONE_MS = 7 * 3_600_000.0
-"""Vietnam is at +07:00 all year."""
 
 # The state: how many days have had bars; when today ends, epoch milliseconds; the extremes of the
 # days before today in the window; today's so far. Then the highs and the lows of the days of the
@@ -63,7 +60,7 @@ def _begin_day(state: NDArray[np.float64], at: int, time: float, weeks: int) -> 
     size = 7 * weeks
     highs = state[at + _RING : at + _RING + size]
     lows = state[at + _RING + size : at + _RING + 2 * size]
-    today = int((time + ZONE_MS) // DAY_MS)
+    today = int((time + ZONE_MS) / DAY_MS)
     if state[at + _DAYS] == 0.0:
         for k in range(size):
             highs[k] = -np.inf
@@ -71,7 +68,7 @@ def _begin_day(state: NDArray[np.float64], at: int, time: float, weeks: int) -> 
         high_before = -np.inf
         low_before = np.inf
     else:
-        before = int((state[at + _ENDS] + ZONE_MS) // DAY_MS) - 1
+        before = int((state[at + _ENDS] + ZONE_MS) / DAY_MS) - 1
         highs[before % size] = state[at + _HIGH]
         lows[before % size] = state[at + _LOW]
         high_before = max(state[at + _HIGH_BEFORE], state[at + _HIGH])

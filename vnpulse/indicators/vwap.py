@@ -19,13 +19,10 @@ from numpy.typing import NDArray
 from vnpulse.indicators.columns import CLOSE, HIGH, LOW, TIME, VOLUME
 from vnpulse.indicators.compiled import compiled
 from vnpulse.indicators.parameter import Parameter
+from vnpulse.messages import DAY_MS, ZONE_MS
 
 KIND = "vwap"
 PARAMETERS: tuple[Parameter, ...] = ()
-
-DAY_MS = 86_400_000.0
-ZONE_MS = 7 * 3_600_000.0
-"""Vietnam is at +07:00 all year."""
 
 
 def names() -> tuple[str, str]:
@@ -66,7 +63,8 @@ def run(
     total = state[at + 1]
     average = state[at + 2]
     for t in range(first, last):
-        today = np.floor((time[t] + ZONE_MS) / DAY_MS)
+        # int(), not // nor floor: the one takes a call here, the other is not there on CUDA.
+        today = float(int((time[t] + ZONE_MS) / DAY_MS))
         if today != day:
             day = today
             total = 0.0

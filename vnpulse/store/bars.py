@@ -27,11 +27,9 @@ from pymongo import ASCENDING, DESCENDING, UpdateOne
 from pymongo.database import Database
 
 from vnpulse.batches import BarBatch, Series
-from vnpulse.messages import VIETNAM
+from vnpulse.messages import DAY_MS, VIETNAM
 from vnpulse.store.connection import Document, translated
 from vnpulse.store.series import SeriesDirectory, Span
-
-DAY_MS = 86_400_000
 
 SYMBOLS_PER_BATCH = 200
 """Bounds how many buckets are in memory at once: about 200 symbols x 60 quarters x 2 KB."""

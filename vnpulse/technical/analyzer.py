@@ -19,19 +19,20 @@ from vnpulse.indicators.catalogue import KINDS, IndicatorSet
 from vnpulse.indicators.columns import CLOSE, TIME
 from vnpulse.market import Exchange, MarketRules
 from vnpulse.messages import (
+    DAY_MS,
     INTERVAL_MS,
     VIETNAM,
+    ZONE_MS,
     AnalysisResult,
     AnalysisType,
     RecordRef,
     ResultBody,
     ResultMetadata,
 )
-from vnpulse.technical import kernel, scoring
+from vnpulse.technical import layout, scoring
 from vnpulse.technical.auction import AuctionBars
 from vnpulse.technical.engine import TechnicalEngine
 from vnpulse.technical.price_limits import PriceLimits
-from vnpulse.technical.sessions import DAY_MS, ZONE_MS
 from vnpulse.technical.settings import CONTEXT_INTERVAL, RESAMPLED_FROM, TechnicalSettings
 
 # Outputs of MACD and of the Bollinger bands, counted from the first.
@@ -165,7 +166,7 @@ class TechnicalAnalyzer:
 
     def counters(self) -> dict[str, int]:
         """Return what happened since ``start``, for metrics; ``bars_*`` as in ``STATUS_NAMES``."""
-        totals = zip(kernel.STATUS_NAMES, self._engine.totals.tolist(), strict=True)
+        totals = zip(layout.STATUS_NAMES, self._engine.totals.tolist(), strict=True)
         return {
             **{f"bars_{name}": count for name, count in totals},
             "bars_warm_up": self._warm_up_bars,
@@ -226,7 +227,7 @@ class TechnicalAnalyzer:
         lengths = {number: INTERVAL_MS[series[number].interval] for number in distinct}
         by_symbol = np.array([ranks[number] for number in numbers], np.int64)
         by_interval = np.array([lengths[number] for number in numbers], np.int64)
-        by_time = self._engine.marks[rows[:, 0], rows[:, 1], kernel.TIME_MS]
+        by_time = self._engine.marks[rows[:, 0], rows[:, 1], layout.TIME_MS]
         return rows[np.lexsort((rows[:, 2], by_interval, by_time, by_symbol))]
 
     def _build(
@@ -237,14 +238,14 @@ class TechnicalAnalyzer:
         marks = engine.marks[numbers, slots]
         outputs = engine.outputs[numbers, slots]
         close = engine.bars[numbers, CLOSE, slots]
-        time_ms = marks[:, kernel.TIME_MS]
+        time_ms = marks[:, layout.TIME_MS]
         midnight = (time_ms + ZONE_MS) // DAY_MS * DAY_MS - ZONE_MS
         limits = self._limits_of(numbers, midnight, close)
         inputs = self._inputs.gather(engine, numbers, slots)
         inputs[:, scoring.LOCKED] = [known is not None and known["locked"] is not None for known in limits]
         table = scoring.score_rows(inputs, self._weights)
         daily = self._daily_context(rows, midnight)
-        final = ((marks[:, kernel.CLOSED] != 0) | ~engine.is_newest(numbers, slots)).tolist()
+        final = ((marks[:, layout.CLOSED] != 0) | ~engine.is_newest(numbers, slots)).tolist()
         not_ready: NDArray[np.bool_] = np.isnan(table[:, scoring.FIRST_COMPONENT :: 2])
         missing = [
             [name for name, absent in zip(scoring.COMPONENTS, row, strict=True) if absent] if any(row) else []

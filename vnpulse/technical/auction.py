@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vnpulse.batches import BarBatch, Series
 from vnpulse.messages import OffsetRange
-from vnpulse.technical import kernel
+from vnpulse.technical import layout
 
 KEPT = 64
 """Of each series: several days of an auction of a quarter of an hour."""
@@ -35,7 +35,7 @@ class AuctionBars:
 
     def note(self, batch: BarBatch, status: NDArray[np.int8]) -> None:
         """Remember the rows of ``batch`` that the engine put aside; ``status`` is what it returned."""
-        for row in np.flatnonzero((status == kernel.AUCTION) & batch.closed).tolist():
+        for row in np.flatnonzero((status == layout.AUCTION) & batch.closed).tolist():
             series = batch.series[batch.codes[row]]
             bar = AuctionBar(
                 series,

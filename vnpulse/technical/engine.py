@@ -15,9 +15,8 @@ from vnpulse.batches import BarBatch, Series
 from vnpulse.indicators import columns, dispatch
 from vnpulse.indicators.catalogue import IndicatorSet, parse
 from vnpulse.market import Exchange, MarketRules
-from vnpulse.messages import INTERVAL_MS
-from vnpulse.technical import kernel
-from vnpulse.technical.sessions import DAY_MS
+from vnpulse.messages import DAY_MS, INTERVAL_MS
+from vnpulse.technical import kernel, layout
 from vnpulse.technical.settings import RESAMPLED_FROM, TechnicalSettings
 
 FIRST_CAPACITY = 64
@@ -49,7 +48,7 @@ class TechnicalEngine:
     Applying bars one at a time, in batches of any size or all at once gives the same state, bit
     for bit. Not thread-safe. A series is known by its number, in order of first appearance; a row
     by its slot, which holds until the next ``apply``. The columns of the arrays below are named in
-    ``vnpulse.technical.kernel``.
+    ``vnpulse.technical.layout``.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class TechnicalEngine:
         """Series (symbol, interval) to its number."""
         self.series: list[Series] = []
         """Number to its series."""
-        self.totals = np.zeros(len(kernel.STATUS_NAMES), np.int64)
+        self.totals = np.zeros(len(layout.STATUS_NAMES), np.int64)
         """Rows ever applied, by status code."""
         self.history_bars = settings.history_bars
         self._digest = settings.digest()
@@ -81,17 +80,17 @@ class TechnicalEngine:
 
     def _allocate(self, series: int) -> None:
         room = self._room
-        self.counts = np.zeros((series, kernel.COUNTS), np.int64)
-        self.counts[:, kernel.DIRTY] = kernel.NOTHING
+        self.counts = np.zeros((series, layout.COUNTS), np.int64)
+        self.counts[:, layout.DIRTY] = layout.NOTHING
         self.bars = np.zeros((series, columns.BAR_ROWS, room))
-        self.marks = np.zeros((series, room, kernel.MARKS), np.int64)
+        self.marks = np.zeros((series, room, layout.MARKS), np.int64)
         self.outputs = np.zeros((series, room, len(self.indicators.output_names)))
-        self._memory = np.zeros((series, kernel.STATES, self.indicators.state_size))
-        self._memory_at = np.full((series, kernel.STATES), kernel.UNSET, np.int64)
+        self._memory = np.zeros((series, layout.STATES, self.indicators.state_size))
+        self._memory_at = np.full((series, layout.STATES), layout.UNSET, np.int64)
         # A state of zeros is right before the first bar.
-        self._memory_at[:, [kernel.HEAD, kernel.CHECKPOINT]] = 0
+        self._memory_at[:, [layout.HEAD, layout.CHECKPOINT]] = 0
         self._derived = np.zeros((series, 2 + 2 * len(self._resample)), np.int64)
-        self._derived[:, 2::2] = kernel.NO_SERIES
+        self._derived[:, 2::2] = layout.NO_SERIES
 
     def _grow(self) -> None:
         """Double the room until every numbered series fits."""
@@ -107,7 +106,7 @@ class TechnicalEngine:
         """Return views of what the arrays hold; rows never written stay untouched and take no memory."""
         used = min(len(self.series), len(self.counts))
         counts = self.counts[:used]
-        rows = int((counts[:, kernel.SEEN] - counts[:, kernel.DROPPED]).max(initial=0))
+        rows = int((counts[:, layout.SEEN] - counts[:, layout.DROPPED]).max(initial=0))
         written = {
             "bars": np.s_[:used, :, :rows],
             "marks": np.s_[:used, :rows],
@@ -166,22 +165,21 @@ class TechnicalEngine:
 
     def _lookup(self, batch: BarBatch, first_row: int) -> NDArray[np.int64]:
         """Return the number of each series of the batch, -1 for those not tracked; number new ones."""
-        numbers = [
-            self.numbers.get(series, -1) if series.interval in self._tracked else -1
-            for series in batch.series
-        ]
-        if -1 in numbers:
+        # Of untracked intervals no series has a number.
+        numbers = list(map(self.numbers.get, batch.series))
+        if None in numbers:
             # A series may be listed without a row, when all its records were rejected: give it no state.
             for code in np.unique(batch.codes[first_row:]).tolist():
                 series = batch.series[code]
-                if numbers[code] < 0 and series.interval in self._tracked:
+                if numbers[code] is None and series.interval in self._tracked:
                     numbers[code] = self._number(series)
+            numbers = [-1 if number is None else number for number in numbers]
         return np.array(numbers, np.int64)
 
     def apply(self, batch: BarBatch, first_row: int = 0) -> NDArray[np.int8]:
         """Apply the batch's rows from ``first_row`` on; return a status code a row, int8 [n].
 
-        The codes are those of ``kernel.STATUS_NAMES``; rows before ``first_row`` read IGNORED.
+        The codes are those of ``layout.STATUS_NAMES``; rows before ``first_row`` read IGNORED.
         A bar is matched by its time with what is there:
 
         * later than the last bar of its series: NEW; an unclosed last bar thereby becomes final;
@@ -196,7 +194,7 @@ class TechnicalEngine:
         DUPLICATE, LATE, AUCTION and IGNORED change nothing.
         """
         lookup = self._lookup(batch, first_row)
-        status = np.full(len(batch), kernel.IGNORED, np.int8)
+        status = np.full(len(batch), layout.IGNORED, np.int8)
         kernel.apply_bars(
             first_row,
             batch.partition,
@@ -228,12 +226,12 @@ class TechnicalEngine:
 
     def rows(self, number: int) -> int:
         """Return how many rows of a series are held; the newest has the slot ``rows - 1``."""
-        return int(self.counts[number, kernel.SEEN] - self.counts[number, kernel.DROPPED])
+        return int(self.counts[number, layout.SEEN] - self.counts[number, layout.DROPPED])
 
     def is_newest(self, numbers: NDArray[np.int64], slots: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return whether each row [n] is the newest of its series."""
         counts = self.counts[numbers]
-        newest: NDArray[np.bool_] = slots == counts[:, kernel.SEEN] - counts[:, kernel.DROPPED] - 1
+        newest: NDArray[np.bool_] = slots == counts[:, layout.SEEN] - counts[:, layout.DROPPED] - 1
         return newest
 
     def final_rows(self, queries: Sequence[tuple[int, int, int, int]]) -> tuple[NDArray[np.int64], int]:
@@ -245,12 +243,12 @@ class TechnicalEngine:
         the queries reach back beyond the history.
         """
         table = np.array(queries, np.int64).reshape(len(queries), 4)
-        rows, beyond = kernel.find_final_rows(table, self.history_bars, self.counts, self.marks)
+        rows, beyond = layout.find_final_rows(table, self.history_bars, self.counts, self.marks)
         return rows, int(beyond)
 
     def rows_before(self, numbers: NDArray[np.int64], limit_ms: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the slot of each series' last bar that opened before its limit, -1 if none; all [n]."""
-        return kernel.find_rows_before(numbers, limit_ms, self.counts, self.bars)
+        return layout.find_rows_before(numbers, limit_ms, self.counts, self.bars)
 
 
 def _sessions(market: MarketRules) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

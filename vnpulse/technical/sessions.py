@@ -7,11 +7,9 @@ from numba import types
 from numpy.typing import NDArray
 
 from vnpulse.indicators.compiled import compiled, compiled_for
+from vnpulse.messages import DAY_MS, ZONE_MS
 
 MINUTE_MS = 60_000
-DAY_MS = 86_400_000
-ZONE_MS = 7 * 3_600_000
-"""Vietnam is at +07:00 all year."""
 
 
 @compiled

@@ -10,11 +10,10 @@ from tests.integration.market import minute_ms
 from tests.integration.store.conftest import batch, minutes
 from tests.integration.trial import ROOT, Trial
 from vnpulse.batches import Series
+from vnpulse.messages import DAY_MS
 from vnpulse.store.bars import BarStore
 from vnpulse.store.connection import connect
 from vnpulse.store.series import SeriesDirectory
-
-DAY_MS = 86_400_000
 
 
 def latest_symbols(bars: BarStore) -> list[str]:

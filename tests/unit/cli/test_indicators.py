@@ -163,6 +163,12 @@ def test_longer_bars_are_made_on_the_sessions(run: Run, bars: Path, tmp_path: Pa
     ("rows", "says"),
     [
         ([GOOD, "FPT,2025-07-28T09:16,20,21,19,x,100"], "row 2 (line 3): close was x, must be a number"),
+        (
+            [GOOD, 'FPT,2025-07-28T09:16,"20,5",21,19,20,100'],
+            "row 2 (line 3): open was 20,5, must be a number such as 21.5",
+        ),
+        ([GOOD, "FPT,1753668900,20,21,19,20,100"], "1970-01-21 14:07:48.900000+07:00, before the exchange's"),
+        ([GOOD, "FPT,1753668900,20,21,19,20,100"], "or after 2100 (numbers are epoch milliseconds)"),
         ([GOOD, "FPT,2025-07-28T09:16,20,21,19,,100"], "row 2 (line 3): close is empty"),
         ([GOOD, "FPT,2025-07-28T09:16,20,21,19,nan,100"], "row 2 (line 3): close was nan, must be finite"),
         ([GOOD, "FPT,2025-07-28T09:16,20,21,-19,20,100"], "low was -19, must not be below 0"),
@@ -242,6 +248,12 @@ def test_mistakes_in_the_command_are_one_line(
     assert [path.name for path in bars.parent.iterdir()] == ["bars.parquet"]
 
 
+def test_a_folder_is_no_file_of_bars(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bars.csv").mkdir()
+    done = run(tmp_path / "bars.csv", "--out", tmp_path / "out.parquet")
+    assert (done.code, done.err) == (2, f"{tmp_path / 'bars.csv'}: is a folder, must be a file\n")
+
+
 def test_shorter_bars_cannot_be_made(run: Run, tmp_path: Path) -> None:
     source = tmp_path / "daily.csv"
     source.write_text("\n".join([HEADER, "FPT,2025-07-28,20,21,19,20,1", "FPT,2025-07-29,20,21,19,20,1"]))
@@ -262,6 +274,11 @@ def test_shorter_bars_cannot_be_made(run: Run, tmp_path: Path) -> None:
             "columns are missing: open, high, low, close, volume; it has symbol, time",
         ),
         ("bars.csv", b"", "columns are missing"),
+        (
+            "bars.csv",
+            HEADER.replace(",", ";").encode(),
+            "; fields are separated by commas, decimals",
+        ),
         ("bars.xlsx", b"", "was .xlsx, must end in .parquet or .csv"),
     ],
 )
@@ -281,9 +298,10 @@ def test_files_that_are_no_bars(run: Run, tmp_path: Path, name: str, content: by
         pa.array(["2025-07-28", "2025-07-29"]),
         pa.array(["2025-07-27T17:00:00Z", "2025-07-29T00:00:00+07:00"]),
         pa.array([1_753_635_600_000, 1_753_722_000_000]),
+        pa.array(["1753635600000", "1753722000000"]),
         pa.array([dt.datetime(2025, 7, 28), dt.datetime(2025, 7, 29)], pa.timestamp("ns")),
     ],
-    ids=["dates", "text", "text with zones", "epoch milliseconds", "without a zone"],
+    ids=["dates", "text", "text with zones", "epoch milliseconds", "the same as text", "without a zone"],
 )
 def test_times_may_be_written_in_many_ways(run: Run, tmp_path: Path, time: pa.Array) -> None:
     source, target = tmp_path / "bars.parquet", tmp_path / "out.parquet"

@@ -11,7 +11,7 @@ import pytest
 
 from vnpulse.batches import BarBatch, Series
 from vnpulse.market import load_market
-from vnpulse.technical import kernel
+from vnpulse.technical import layout
 from vnpulse.technical.engine import TechnicalEngine
 from vnpulse.technical.settings import TechnicalSettings
 
@@ -148,11 +148,11 @@ def snapshot() -> Callable[[Any], dict[str, Any]]:
             rows = engine.rows(number)
             held = slice(max(0, rows - engine.history_bars), rows)
             known[series] = (
-                int(engine.counts[number, kernel.SEEN]),
+                int(engine.counts[number, layout.SEEN]),
                 engine.bars[number, :, held].tobytes(),
-                np.delete(engine.marks[number, held], kernel.REACH, axis=1).tobytes(),
+                np.delete(engine.marks[number, held], layout.REACH, axis=1).tobytes(),
                 engine.outputs[number, held].tobytes(),
-                engine._memory[number, kernel.HEAD].tobytes(),
+                engine._memory[number, layout.HEAD].tobytes(),
             )
         return known
 

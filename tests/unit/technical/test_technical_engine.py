@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from vnpulse.batches import BarBatch, Series
 from vnpulse.indicators.catalogue import every_indicator
 from vnpulse.indicators.columns import CLOSE, TIME, VOLUME
-from vnpulse.technical import kernel
+from vnpulse.technical import layout
 from vnpulse.technical.engine import FIRST_CAPACITY, TechnicalEngine
 
-NEW, REPLACED, CONFIRMED, MERGED = kernel.NEW, kernel.REPLACED, kernel.CONFIRMED, kernel.MERGED
-DUPLICATE, LATE, AUCTION, IGNORED = kernel.DUPLICATE, kernel.LATE, kernel.AUCTION, kernel.IGNORED
-CODES = len(kernel.STATUS_NAMES)
+NEW, REPLACED, CONFIRMED, MERGED = layout.NEW, layout.REPLACED, layout.CONFIRMED, layout.MERGED
+DUPLICATE, LATE, AUCTION, IGNORED = layout.DUPLICATE, layout.LATE, layout.AUCTION, layout.IGNORED
+CODES = len(layout.STATUS_NAMES)
 
 
 def _last(engine: TechnicalEngine, symbol: str, interval: str = "1m") -> dict[str, float]:
@@ -216,7 +216,7 @@ def test_replacing_the_last_bar_often_is_the_final_one_only(
     for engine in (once, often):
         engine.apply(log().batch(after))
     assert once.outputs.tobytes() == often.outputs.tobytes()
-    assert once._memory[:, kernel.HEAD].tobytes() == often._memory[:, kernel.HEAD].tobytes()
+    assert once._memory[:, layout.HEAD].tobytes() == often._memory[:, layout.HEAD].tobytes()
 
 
 def test_what_becomes_of_each_record(engine_of: Any, log: Any, bar: Any) -> None:
@@ -262,8 +262,8 @@ def test_a_confirmed_bar_takes_the_place_in_the_log_of_the_record_that_closed_it
     engine = engine_of()
     engine.apply(log().batch([bar("FPT", 0, 20.0, closed=False), bar("FPT", 0, 20.0, closed=True)]))
     marks = engine.marks[0, 0]
-    assert marks[kernel.OFFSET] == marks[kernel.FINAL_OFFSET] == 1
-    assert marks[kernel.CLOSED] == 1
+    assert marks[layout.OFFSET] == marks[layout.FINAL_OFFSET] == 1
+    assert marks[layout.CLOSED] == 1
 
 
 def test_rows_are_found_by_the_record_that_made_them_final(engine_of: Any, log: Any, bar: Any) -> None:
@@ -310,22 +310,22 @@ def test_the_search_agrees_with_looking_at_every_row(
     for number in range(3):
         rows, beyond = engine.final_rows([(number, 0, first, first + length)])
         held = np.arange(max(0, engine.rows(number) - 64), engine.rows(number))
-        final = engine.marks[number, held, kernel.FINAL_OFFSET]
+        final = engine.marks[number, held, layout.FINAL_OFFSET]
         assert rows[:, 1].tolist() == held[(final >= first) & (final <= first + length)].tolist()
-        assert beyond == (engine.counts[number, kernel.SEEN] > 64 and final[final >= 0].min() >= first)
+        assert beyond == (engine.counts[number, layout.SEEN] > 64 and final[final >= 0].min() >= first)
 
 
 def test_the_history_holds_the_last_bars(engine_of: Any, log: Any, walk: Any) -> None:
     engine = engine_of(late_bars=1)
     bars = walk(5, 600, ["FPT"])
     engine.apply(log().batch(bars))
-    assert engine.counts[0, kernel.SEEN] == len(bars)
-    assert engine.counts[0, kernel.DROPPED] > 0
+    assert engine.counts[0, layout.SEEN] == len(bars)
+    assert engine.counts[0, layout.DROPPED] > 0
     rows = engine.rows(0)
     for back in range(64):
         assert engine.bars[0, CLOSE, rows - 1 - back] == bars[-1 - back].close
-        assert engine.marks[0, rows - 1 - back, kernel.OFFSET] == len(bars) - 1 - back
-    last_ms = engine.marks[0, rows - 1, kernel.TIME_MS]
+        assert engine.marks[0, rows - 1 - back, layout.OFFSET] == len(bars) - 1 - back
+    last_ms = engine.marks[0, rows - 1, layout.TIME_MS]
     found = engine.rows_before(np.array([0, 0, -1]), np.array([last_ms, 0, 10**15]))
     assert found.tolist() == [rows - 2, -1, -1]
 
@@ -426,7 +426,7 @@ def _held(engine: TechnicalEngine, symbol: str, interval: str) -> list[tuple[str
         (
             f"{int(m % 1440 // 60):02}:{int(m % 60):02}",
             engine.bars[number, : VOLUME + 1, i].tolist(),
-            int(engine.marks[number, i, kernel.CLOSED]),
+            int(engine.marks[number, i, layout.CLOSED]),
         )
         for i, m in enumerate(days)
     ]
