@@ -1,0 +1,96 @@
+"""A market of the wanted size made of real bars, and how work on it is timed."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pa_parquet
+from numpy.typing import NDArray
+
+from vnpulse.batches import BarBatch, Series
+from vnpulse.indicators.columns import BAR_ROWS, CLOSE, HIGH, LOW, OPEN, TIME, VOLUME
+
+Array = NDArray[np.float64]
+
+
+class Market(NamedTuple):
+    """``bars`` float64 [symbols, 6, n], and all symbols have the times of the first."""
+
+    symbols: list[str]
+    bars: Array
+
+    def batch(self, chosen: slice, first: int, last: int, by_symbol: bool = False) -> BarBatch:
+        """Return the bars ``first .. last - 1`` of the chosen symbols as a feed sends them, by time."""
+        names = self.symbols[chosen]
+        order = (0, 2, 1) if by_symbol else (2, 0, 1)
+        rows = np.ascontiguousarray(self.bars[chosen, :, first:last].transpose(order)).reshape(-1, BAR_ROWS)
+        codes = np.arange(len(names), dtype=np.int32)
+        offsets = np.arange(len(rows), dtype=np.int64)
+        return BarBatch(
+            topic="benchmark",
+            partition=-1,
+            start_offset=0,
+            next_offset=len(rows),
+            series=[Series(name, "1m") for name in names],
+            codes=np.repeat(codes, last - first) if by_symbol else np.tile(codes, last - first),
+            time_ms=rows[:, TIME].astype(np.int64),
+            prices=np.ascontiguousarray(rows[:, [OPEN, HIGH, LOW, CLOSE]]),
+            volume=np.ascontiguousarray(rows[:, VOLUME]),
+            closed=np.ones(len(rows), np.bool_),
+            offsets=offsets,
+            append_ms=offsets,
+        )
+
+    def batches(self, size: int, first: int, last: int) -> Iterator[BarBatch]:
+        """Yield the bars ``first .. last - 1`` of all symbols, ``size`` rows of one minute at a time."""
+        for minute in range(first, last):
+            for begin in range(0, len(self.symbols), size):
+                yield self.batch(slice(begin, begin + size), minute, minute + 1)
+
+
+def load_bars(path: Path, symbols: int, needed: int) -> Market:
+    """Return so many symbols with ``needed`` bars each, made of those in a parquet file."""
+    table = pa_parquet.read_table(path, columns=["symbol", "time", "open", "high", "low", "close", "volume"])
+    names = table["symbol"].to_numpy()
+    times = table["time"].cast(pa.timestamp("ms", "Asia/Ho_Chi_Minh")).cast(pa.int64()).to_numpy()
+    values = np.array([table[name].to_numpy() for name in ("open", "high", "low", "close", "volume")], float)
+    minutes = np.unique(times)
+    found: dict[str, Array] = {}
+    for name in np.unique(names):
+        rows = np.flatnonzero(names == name)
+        if len(rows) >= needed:
+            found[name] = values[:, rows[np.argsort(times[rows], kind="stable")]]
+    if not found:
+        sys.exit(f"{path}: no symbol has the {needed} bars that are needed; ask for less --history")
+    copies = math.ceil(symbols / len(found))
+    made, bars = [], np.empty((symbols, BAR_ROWS, needed))
+    for number, (copy, name) in enumerate(itertools.product(range(copies), found)):
+        if number == symbols:
+            break
+        begin = copy % (found[name].shape[1] - needed + 1)
+        bars[number, :TIME] = found[name][:, begin : begin + needed]
+        bars[number, TIME] = minutes[:needed]
+        made.append(f"{name}{copy}")
+    return Market(made, bars)
+
+
+def cpu_s(work: Callable[[], Any]) -> float:
+    """Return the CPU seconds that ``work`` takes."""
+    gc.collect()
+    before = time.process_time()
+    work()
+    return time.process_time() - before
+
+
+def per_s(rows: int, seconds: float) -> int:
+    """Return rows a second, to four digits: what follows is noise."""
+    return int(float(f"{rows / seconds:.4g}"))
