@@ -228,7 +228,7 @@ class PriceCollector:
 
 
 def poll_period_s(settings: PriceSettings, calls: int, calls_per_minute: float) -> int:
-    """Return the seconds between two polls of ``calls`` calls each, a part of a minute: polls are aligned to it.
+    """Return the seconds between two polls of ``calls`` calls each; they go into a minute without a rest.
 
     Raises SettingsError if a round takes longer than the minute that a bar lasts.
     """
@@ -236,7 +236,8 @@ def poll_period_s(settings: PriceSettings, calls: int, calls_per_minute: float) 
     if fastest_s > 60:
         raise SettingsError(
             f"prices.symbols_per_call: was {settings.symbols_per_call}, that is {calls} calls a round, and at"
-            f" {calls_per_minute:g} a minute a round takes longer than a bar lasts; raise it, or collect fewer symbols"
+            f" {calls_per_minute:g} a minute a round takes longer than a bar lasts;"
+            " raise it, or collect fewer symbols"
         )
     return next(seconds for seconds in range(fastest_s, 61) if 60 % seconds == 0)
 
