@@ -17,6 +17,7 @@ from vnpulse.collection.fallback import FallbackMarket
 from vnpulse.collection.outbox import Outbox
 from vnpulse.collection.settings import PriceSettings
 from vnpulse.collection.sources import SourceError
+from vnpulse.errors import SettingsError
 from vnpulse.ids import derived_id
 from vnpulse.market import Exchange
 from vnpulse.messages import VIETNAM, Alert, AlertData
@@ -67,7 +68,8 @@ class PriceCollector:
         alerts: AlertStore,
         clock: Clock,
     ) -> None:
-        """``exchange_of``: the symbols to collect, with their exchanges."""
+        """``exchange_of``: the symbols to collect, with their exchanges. Raises SettingsError for more of
+        them than can be polled each minute."""
         self._settings = settings
         self._market = market
         self._calendar = calendar
@@ -79,10 +81,7 @@ class PriceCollector:
         self._exchanges = sorted(set(exchange_of.values()))
         size = settings.symbols_per_call
         self._batches = [symbols[i : i + size] for i in range(0, len(symbols), size)]
-        # Polls are aligned to the minute; a slower one takes whole minutes.
-        period_s = max(settings.poll_seconds, math.ceil(len(self._batches) * 60 / calls_per_minute))
-        while 60 % period_s and period_s % 60:
-            period_s += 1
+        period_s = poll_period_s(settings, len(self._batches), calls_per_minute)
         self._period_ms = period_s * 1000
         self._builder = BarBuilder(symbols, exchange_of, calendar)
         self._poll_due_ms = 0
@@ -226,6 +225,21 @@ class PriceCollector:
         """Let go of the sources and the broker."""
         self._market.close()
         self._outbox.close()
+
+
+def poll_period_s(settings: PriceSettings, calls: int, calls_per_minute: float) -> int:
+    """Return the seconds between two polls of ``calls`` calls each; they go into a minute without a rest.
+
+    Raises SettingsError if a round takes longer than the minute that a bar lasts.
+    """
+    fastest_s = max(settings.poll_seconds, math.ceil(calls * 60 / calls_per_minute))
+    if fastest_s > 60:
+        raise SettingsError(
+            f"prices.symbols_per_call: was {settings.symbols_per_call}, that is {calls} calls a round, and at"
+            f" {calls_per_minute:g} a minute a round takes longer than a bar lasts;"
+            " raise it, or collect fewer symbols"
+        )
+    return next(seconds for seconds in range(fastest_s, 61) if 60 % seconds == 0)
 
 
 def silence_alert(

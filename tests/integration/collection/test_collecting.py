@@ -28,7 +28,7 @@ def decoded(trial: Trial, topic: str, kind: type) -> list:  # type: ignore[type-
 
 
 def feeds(server: FeedServer, **more: object) -> dict[str, object]:
-    return {"feeds": [{"name": "feed", "source": "Báo", "url": f"{server.url}/rss", "every_s": 60}], **more}
+    return {"feeds": [{"name": "feed", "source": "Báo", "url": f"{server.url}/rss", "every_s": 3600}], **more}
 
 
 def test_collect_once_asks_each_source_and_says_what_came(

@@ -7,7 +7,10 @@ import pytest
 from vnpulse.clock import ManualClock
 from vnpulse.collection.fallback import FallbackMarket
 from vnpulse.collection.pace import CircuitBreaker, TokenBucket
+from vnpulse.collection.price_collector import poll_period_s
+from vnpulse.collection.settings import PriceSettings
 from vnpulse.collection.sources import Board, NothingThere, SourceBlocked, SourceError, SourceUnavailable
+from vnpulse.errors import SettingsError
 
 
 def test_no_minute_has_more_calls_than_allowed_and_a_small_burst() -> None:
@@ -109,3 +112,18 @@ def test_nothing_there_is_no_failure() -> None:
         with pytest.raises(NothingThere):
             market.board([])
     assert first.asked == 5
+
+
+@pytest.mark.parametrize(
+    ("calls", "per_minute", "poll_seconds", "period_s"),
+    [(1, 15, 15, 15), (4, 15, 15, 20), (1, 15, 25, 30), (15, 15, 15, 60), (1, 2, 5, 30)],
+)
+def test_polls_are_as_far_apart_as_the_pace_and_the_minute_allow(
+    calls: int, per_minute: float, poll_seconds: int, period_s: int
+) -> None:
+    assert poll_period_s(PriceSettings(poll_seconds=poll_seconds), calls, per_minute) == period_s
+
+
+def test_more_symbols_than_a_minute_has_calls_for_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"was 100, that is 16 calls a round, and at 15 a minute"):
+        poll_period_s(PriceSettings(), 16, 15)
