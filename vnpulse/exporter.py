@@ -28,10 +28,15 @@ from vnpulse.topics import CONSUMED, load_topics
 
 log = logging.getLogger(__name__)
 
+READING_STALE_S = 20.0
+"""A client waits longer than this for a broker that went away; meanwhile its last answer is not repeated."""
+
 STATUS_STALE_S = 10.0
 """The supervisor writes every second; what it has not said for so long is no longer true."""
 
 _Value = tuple[tuple[str, ...], float]
+
+_UNKNOWN: dict[str, list[_Value]] = {"kafka.up": [((), 0.0)]}
 
 
 @dataclass
@@ -62,10 +67,14 @@ class Exporter(Collector):
         settings: KafkaSettings,
         statuses: StatusStore | None,
         connect: Callable[[KafkaSettings], KafkaObserver] = KafkaObserver,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """Without ``statuses`` nothing is said about the store and actors."""
         self._settings = settings
         self._connect = connect
+        self._now = now
+        self._read_at = 0.0
+        self._stale_after_s = READING_STALE_S
         self._statuses = statuses
         self._topics = [settings.topic(name) for name in load_topics()]
         self._groups: dict[str, list[str]] = {}
@@ -73,7 +82,7 @@ class Exporter(Collector):
             self._groups.setdefault(settings.group(group), []).append(settings.topic(topic))
         self._observer: KafkaObserver | None = None
         self._growth = Growth()
-        self._values: dict[str, list[_Value]] = {"kafka.up": [((), 0.0)]}
+        self._values = _UNKNOWN
         self._failing = ""
 
     def registry(self) -> CollectorRegistry:
@@ -84,10 +93,11 @@ class Exporter(Collector):
 
     def run(self, period_s: float, stopping: threading.Event) -> None:
         """Read every ``period_s`` seconds until ``stopping``."""
+        self._stale_after_s = READING_STALE_S + period_s
         while not stopping.is_set():
-            began = time.monotonic()
+            began = self._now()
             self.read()
-            stopping.wait(max(0.0, period_s - (time.monotonic() - began)))
+            stopping.wait(max(0.0, period_s - (self._now() - began)))
         self.close()
 
     def close(self) -> None:
@@ -120,7 +130,7 @@ class Exporter(Collector):
             except VnpulseError as error:
                 values["store.up"] = [((), 0.0)]
                 log.warning("%s", error)
-        self._values = values
+        self._values, self._read_at = values, self._now()
 
     def _of_kafka(self, reading: ClusterReading) -> dict[str, list[_Value]]:
         lags = [((row.group, row.topic, str(row.partition)), row) for row in reading.lags]
@@ -148,7 +158,8 @@ class Exporter(Collector):
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         """Yield the last reading, as prometheus_client wants it."""
-        values = self._values
+        fresh = self._now() - self._read_at <= self._stale_after_s
+        values = self._values if fresh else _UNKNOWN
         for family in CLUSTER_FAMILIES:
             if family.name not in values:
                 continue

@@ -47,6 +47,18 @@ def test_what_the_broker_said_before_it_went_away_is_not_repeated() -> None:
     assert registry.get_sample_value("vnpulse_kafka_group_lag", lag) == 5
 
 
+def test_a_reading_that_takes_too_long_is_as_good_as_none() -> None:
+    now_s = [100.0]
+    exporter = Exporter(KafkaSettings(), None, FlakyObserver, lambda: now_s[0])
+    registry = exporter.registry()
+    exporter.read()
+    now_s[0] += 19
+    assert registry.get_sample_value("vnpulse_kafka_up") == 1
+    now_s[0] += 2
+    assert registry.get_sample_value("vnpulse_kafka_up") == 0
+    assert "vnpulse_kafka_group_lag" not in {family.name for family in registry.collect()}
+
+
 def test_reading_ends_when_told_to() -> None:
     stopping = threading.Event()
     stopping.set()
