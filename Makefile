@@ -6,7 +6,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.11 python3.12,$(shell $(p) -c 
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 
-.PHONY: run test setup lint unit clean
+.PHONY: run test setup lint unit cluster-test clean
 .DELETE_ON_ERROR:
 
 run: setup
@@ -23,6 +23,12 @@ lint: setup
 
 unit: setup
 	$(BIN)/python -m pytest tests/unit
+
+# `ray up` on three machines in name spaces of their own: as root on Linux, with iproute2, rsync and
+# openssh-server. Whatever happens, the machines and their processes end with this command.
+cluster-test: setup
+	unshare --net --mount --pid --fork --kill-child --mount-proc \
+	  sh -c 'mount -t tmpfs tmpfs /tmp && "$$@"; exit $$?' sh $(BIN)/python -m pytest -m cluster tests/cluster
 
 setup: .venv/.installed
 

@@ -7,6 +7,7 @@ the addresses of existing ones are. The rest is the same, so the same code runs 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
@@ -266,6 +267,12 @@ class RaySettings(StrictModel):
     namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,60}$")] = "vnpulse"
 
 
+RESOURCES_OF_RAY = frozenset({"CPU", "GPU", "memory", "object_store_memory"})
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+_LABEL_KEY = re.compile(rf"([A-Za-z0-9.-]+/)?{_LABEL}")
+_LABEL_SELECTOR = re.compile(rf"!?({_LABEL}|in\({_LABEL}(, ?{_LABEL})*\))")
+
+
 class NodePlacement(StrictModel):
     """What an actor asks of the node that it runs on, in Ray's terms."""
 
@@ -274,6 +281,18 @@ class NodePlacement(StrictModel):
     """Custom resources that the node must have, such as {"nvme": 1}."""
     node_labels: dict[str, str] = Field(default_factory=dict)
     """Labels that the node must have, such as {"ray.io/market-type": "!spot"}; see Ray's label selectors."""
+
+    @model_validator(mode="after")
+    def _ray_takes_it(self) -> Self:
+        """Ray would find a mistake only when the actor is made, again and again."""
+        for name in RESOURCES_OF_RAY & self.resources.keys():
+            raise ValueError(f"resources: {name} is Ray's own; use num_cpus or num_gpus")
+        for key, wanted in self.node_labels.items():
+            if not (_LABEL_KEY.fullmatch(key) and _LABEL_SELECTOR.fullmatch(wanted)):
+                raise ValueError(
+                    f'node_labels: was {key}: "{wanted}", must be like spot, "!spot", in(a, b) or "!in(a, b)"'
+                )
+        return self
 
 
 class SupervisorPlacement(NodePlacement):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
+from ray._private.label_utils import validate_label_selector
 
 from vnpulse.aggregation.rules import load_rules
 from vnpulse.configuration import CONFIG_DIR, masked
@@ -182,6 +183,8 @@ def test_settings_cannot_be_changed(load: Any) -> None:
         ("embedded: {kafka_port: 70000}\n", "embedded.kafka_port: was 70000"),
         ("embedded: {state_dri: x}\n", "did you mean state_dir?"),
         ("embedded: {}\nplacement: {price: {hosts: 2}}\n", "did you mean prices?"),
+        ("embedded: {}\nplacement: {prices: {resources: {GPU: 1}}}\n", "GPU is Ray's own; use num"),
+        ("embedded: {}\nplacement: {prices: {node_labels: {zone: =a}}}\n", 'was zone: "=a", must be like'),
         ("embedded: {}\nkafka: {consumer: {max_poll_records: 0}}\n", "was 0"),
         ("embedded: {}\nkafka: {topic_prefix: 'a b'}\n", "kafka.topic_prefix: was \"a b\""),
         ("embedded: {}\ntechnical: {intervals: [2m]}\n", "technical.intervals.0: was \"2m\""),
@@ -205,6 +208,13 @@ def test_a_mistake_is_one_line_with_its_place(load: Any, tmp_path: Path, text: s
     [line] = error(load, text).splitlines()
     assert named in line
     assert line.startswith(f"{tmp_path / 's.yaml'}:{len(text.splitlines())}: ")
+
+
+@pytest.mark.parametrize("wanted", ["spot", "!spot", "in(a, b)", "!in(a,b)"])
+def test_what_ray_takes_as_a_label_selector_is_taken(load: Any, wanted: str) -> None:
+    settings = load(f"embedded: {{}}\nplacement: {{prices: {{node_labels: {{ray.io/x: '{wanted}'}}}}}}\n")
+    assert validate_label_selector({"ray.io/x": wanted}) is None
+    assert settings.placement.prices.node_labels == {"ray.io/x": wanted}
 
 
 def test_topics_and_groups_carry_the_prefix(load: Any) -> None:
