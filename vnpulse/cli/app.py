@@ -8,11 +8,13 @@ import typer
 
 from vnpulse import __version__
 from vnpulse.cli import (
+    acls,
     alerts,
     backfill,
     bench,
     chaos,
     collect,
+)
     dead_letters,
     demo,
     health,
@@ -23,6 +25,10 @@ from vnpulse.cli import (
     sentiment,
     stack,
     status,
+    publish,
+    security,
+    sentiment,
+    stack,
     topics,
 )
 
@@ -65,6 +71,8 @@ app.command("chaos")(chaos.chaos)
 app.command("metrics")(metrics.metrics)
 app.add_typer(topics.app, name="topics")
 app.add_typer(schemas.app, name="schemas")
+app.add_typer(acls.app, name="acls")
+app.add_typer(security.app, name="security")
 app.add_typer(publish.app, name="publish")
 app.command("trigger")(publish.trigger)
 app.command("collect")(collect.collect)
