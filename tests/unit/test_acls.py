@@ -99,12 +99,13 @@ def test_the_shipped_rights_let_one_pipeline_alone_read_each_topic_and_commit_fo
         assert readers - {"User:vnpulse-reader"} == pipelines
         assert {a.principal for a in acls if (a.operation, a.name) == ("Read", group)} == pipelines
         writers = {a.principal for a in acls if (a.operation, a.name) == ("Write", dead_letter_topic(topic))}
-        assert writers == pipelines
+        assert writers == pipelines | {"User:vnpulse-redrive"}
 
 
-def test_only_the_collector_writes_prices_and_only_the_operator_has_the_cluster() -> None:
+def test_only_collector_and_redrive_write_prices_and_only_the_operator_has_the_cluster() -> None:
     acls = wanted_acls(load_acls(TOPICS), TOPICS, KafkaSettings())
     writers = {a.principal for a in acls if (a.operation, a.name) == ("Write", "stock_prices_raw")}
-    assert writers == {"User:vnpulse-collector"}
+    assert writers == {"User:vnpulse-collector", "User:vnpulse-redrive"}
     assert {a.principal for a in acls if a.resource_type == "cluster"} == {"User:vnpulse-operator"}
-    assert not [a for a in acls if a.name == "*" or a.operation in ("All", "Delete")]
+    assert not [a for a in acls if a.name == "*" or a.operation == "All"]
+    assert {a.principal for a in acls if a.operation == "Delete"} == {"User:vnpulse-redrive"}

@@ -14,7 +14,6 @@ from vnpulse.cli import (
     bench,
     chaos,
     collect,
-)
     dead_letters,
     demo,
     health,
@@ -22,13 +21,10 @@ from vnpulse.cli import (
     metrics,
     publish,
     schemas,
-    sentiment,
-    stack,
-    status,
-    publish,
     security,
     sentiment,
     stack,
+    status,
     topics,
 )
 

@@ -12,8 +12,8 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from vnpulse.batches import PartitionBatch
-from vnpulse.kafka.client_sensors import FETCH_LATENCY, observe
 from vnpulse.errors import VnpulseError
+from vnpulse.kafka.client_sensors import FETCH_LATENCY, observe
 from vnpulse.kafka.connection import client_options, translated
 from vnpulse.kafka.progress import Committed, Progress, SoleProgress
 from vnpulse.settings import KafkaSettings

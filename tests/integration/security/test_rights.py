@@ -12,8 +12,9 @@ from tests.integration.security.conftest import PREFIX, STRANGER, SecuredBroker
 from tests.integration.security.test_credentials import consume, produce
 from vnpulse.acls import ComponentRights, load_acls
 from vnpulse.kafka.acls import AclAdmin
-from vnpulse.kafka.admin import KafkaAdmin, round_trip
+from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.connection import KafkaDenied, client_options, translated
+from vnpulse.kafka.health import round_trip
 from vnpulse.kafka.lags import LagReader
 from vnpulse.kafka.users import put_users
 from vnpulse.settings import KafkaSettings
