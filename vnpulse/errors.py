@@ -13,6 +13,7 @@
     ├── StartOver                a consumer must be replaced: what it holds may not be what is committed
     │   └── PartitionTaken       and somebody else consumes its partition now
     ├── KafkaRefused             the broker said no (vnpulse.kafka.connection)
+    │   └── KafkaDenied          to our credentials or rights: an operator can mend it (retriable)
     ├── StoreRefused             the store said no (vnpulse.store.connection)
     └── EmbeddedStackError       the embedded stack (vnpulse.embedded.errors draws its own tree)
 

@@ -12,12 +12,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from vnpulse.deployment import embedded_config, with_addresses
+from vnpulse.acls import load_acls, wanted_acls
+from vnpulse.deployment import as_super_user, embedded_config, with_addresses
 from vnpulse.embedded.process import ManagedProcess
 from vnpulse.embedded.ray_head import ray_environment
 from vnpulse.embedded.stack import EmbeddedStack
 from vnpulse.errors import VnpulseError
+from vnpulse.kafka.acls import AclAdmin
 from vnpulse.kafka.admin import KafkaAdmin
+from vnpulse.kafka.users import put_users
+from vnpulse.security.trial import TrialFolder
 from vnpulse.settings import Settings
 from vnpulse.store.connection import connect
 from vnpulse.store.status import StatusStore
@@ -64,8 +68,13 @@ class Deployment:
     def start_stack(self) -> None:
         """Start the stack and make the topics. Raises EmbeddedStackError."""
         addresses = self._stack.start(self._say)
-        self.settings = with_addresses(self._unresolved, addresses)
-        _, remarks = apply_topics(self.settings)
+        self.settings = owner = with_addresses(self._unresolved, addresses)
+        embedded = self._unresolved.embedded
+        if embedded is not None and embedded.kafka_security is not None:
+            owner = as_super_user(self._unresolved, addresses)
+            put_users(owner.kafka, TrialFolder(embedded.kafka_security).users())
+            apply_acls(owner)
+        _, remarks = apply_topics(owner)
         for remark in remarks:
             self._say(f"topics: {remark}")
 
@@ -157,6 +166,14 @@ def _all_run(statuses: StatusStore) -> bool:
         rows = statuses.read()
         return bool(rows) and all(row["status"] == "running" for row in rows)
     return False
+
+
+def apply_acls(settings: Settings) -> None:
+    """Give every component the rights of configs/acls.yaml; rights beyond it stay."""
+    topics = load_topics()
+    wanted = wanted_acls(load_acls(topics), topics, settings.kafka)
+    with AclAdmin(settings.kafka) as admin:
+        admin.add(wanted - admin.read())
 
 
 def prefixed_topics(settings: Settings) -> dict[str, TopicSpec]:

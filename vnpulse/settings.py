@@ -391,6 +391,8 @@ class Settings(StrictModel):
             raise ValueError(
                 "embedded starts its own Kafka and Ray; remove it, or kafka.bootstrap_servers and ray.address"
             )
+        elif self.embedded.kafka_security and not self.kafka.security.protocol.endswith("SSL"):
+            raise ValueError("embedded.kafka_security needs kafka.security.protocol SASL_SSL or SSL")
         return self
 
 

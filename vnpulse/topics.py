@@ -18,6 +18,7 @@ TRIGGERS = "analysis_triggers"
 RESULTS = "analysis_results"
 ALERTS = "alerts"
 DEAD_LETTER_SUFFIX = "_dlq"
+HEALTH_TOPIC = "health-check"
 
 STORAGE_GROUP = "storage-consumers"
 ANALYSIS_GROUP = "analysis-consumers"

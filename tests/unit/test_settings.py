@@ -122,6 +122,56 @@ def test_sasl_needs_a_mechanism_and_the_secrets_of_the_environment(load: Any, tm
     assert security.password == SecretStr(PASSWORD)
 
 
+SASL = "kafka:\n  bootstrap_servers: [k:9092]\n  security: {{protocol: SASL_SSL, mechanism: PLAIN{0}}}\n" + (
+    "ray: {{address: auto}}\n"
+)
+
+
+def test_a_password_may_be_in_a_file_and_is_read_when_it_is_needed(load: Any, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(f"{PASSWORD}\n")
+    for settings in (
+        load(SASL.format(f", username: bob, password_file: {file}"), MONGODB_URI=URI),
+        load(SASL.format(""), MONGODB_URI=URI, KAFKA_USERNAME="bob", KAFKA_PASSWORD_FILE=str(file)),
+    ):
+        assert PASSWORD not in repr(settings)
+        assert settings.kafka.security.read_password().get_secret_value() == PASSWORD
+        file.write_text("rotated")
+        assert settings.kafka.security.read_password().get_secret_value() == "rotated"
+        file.write_text(f"{PASSWORD}\n")
+
+
+@pytest.mark.parametrize("name", ["password", "key_password"])
+def test_a_password_does_not_belong_into_the_configuration(load: Any, name: str) -> None:
+    message = error(load, SASL.format(f", username: bob, {name}: {PASSWORD}"), MONGODB_URI=URI,
+                    **({} if name == "password" else {"KAFKA_PASSWORD": "x"}))  # fmt: skip
+    assert f"KAFKA_{name.upper()}" in message
+    assert f"{name}_file" in message
+    assert PASSWORD not in message
+
+
+@pytest.mark.parametrize(("content", "said"), [("", "is empty"), (b"\xff", "is not UTF-8 text")])
+def test_a_password_file_that_cannot_be_used_is_named(
+    load: Any, tmp_path: Path, content: str | bytes, said: str
+) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    settings = load(SASL.format(f", username: bob, password_file: {file}"), MONGODB_URI=URI)
+    with pytest.raises(SettingsError, match=f"kafka.security.password_file: {file}: {said}"):
+        settings.kafka.security.read_password()
+    file.unlink()
+    with pytest.raises(SettingsError, match="No such file"):
+        settings.kafka.security.read_password()
+    assert "password_file: was" in error(
+        load, SASL.format(f", username: bob, password_file: {file}"), MONGODB_URI=URI
+    )
+
+
+def test_a_secured_embedded_broker_needs_clients_that_speak_tls(load: Any, tmp_path: Path) -> None:
+    message = error(load, f"embedded: {{kafka_security: {tmp_path}}}\n")
+    assert "embedded.kafka_security needs kafka.security.protocol" in message
+
+
 def test_a_certificate_that_is_not_there_is_named(load: Any, tmp_path: Path) -> None:
     text = f"kafka:\n  bootstrap_servers: [k:9092]\n  security: {{ca_file: {tmp_path}/ca.pem}}\n"
     message = error(load, text + "ray: {address: auto}\n", MONGODB_URI=URI)

@@ -8,6 +8,7 @@ import typer
 
 from vnpulse import __version__
 from vnpulse.cli import (
+    acls,
     alerts,
     backfill,
     bench,
@@ -20,6 +21,7 @@ from vnpulse.cli import (
     metrics,
     publish,
     schemas,
+    security,
     sentiment,
     stack,
     status,
@@ -65,6 +67,8 @@ app.command("chaos")(chaos.chaos)
 app.command("metrics")(metrics.metrics)
 app.add_typer(topics.app, name="topics")
 app.add_typer(schemas.app, name="schemas")
+app.add_typer(acls.app, name="acls")
+app.add_typer(security.app, name="security")
 app.add_typer(publish.app, name="publish")
 app.command("trigger")(publish.trigger)
 app.command("collect")(collect.collect)

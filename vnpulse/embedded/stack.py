@@ -27,6 +27,7 @@ from vnpulse.embedded.errors import (
     one_line,
 )
 from vnpulse.embedded.kafka import DEFAULT_HEAP_MB, KafkaNode, KafkaNodeConfig
+from vnpulse.embedded.kafka_security import NodeSecurity
 from vnpulse.embedded.mongo import DEFAULT_CACHE_MB, MongoConfig, MongoServer
 from vnpulse.embedded.ports import PortBook
 from vnpulse.embedded.process import ManagedProcess
@@ -54,6 +55,7 @@ class EmbeddedConfig:
 
     state_dir: Path
     kafka_port: int | None = None
+    kafka_security: NodeSecurity | None = None
     mongo_port: int | None = None
     ray_dashboard_port: int | None = None
     kafka_heap_mb: int = DEFAULT_HEAP_MB
@@ -73,6 +75,7 @@ class StackAddresses:
     owner_pid: int
     started_at: str
     kafka_bootstrap: str | None = None
+    kafka_ssl_bootstrap: str | None = None
     mongo_uri: str | None = None
     ray_address: str | None = None
     ray_dashboard_url: str | None = None
@@ -208,7 +211,10 @@ class EmbeddedStack:
             components.append(RayHead(ray, ports, hold_fds=[children_lock]))
         if config.with_kafka:
             kafka = KafkaNodeConfig(
-                folder=root / "kafka", port=config.kafka_port, heap_mb=config.kafka_heap_mb
+                folder=root / "kafka",
+                port=config.kafka_port,
+                heap_mb=config.kafka_heap_mb,
+                security=config.kafka_security,
             )
             components.append(KafkaNode(kafka, ports, hold_fds=[children_lock]))
         if config.with_mongo:
@@ -253,10 +259,10 @@ class EmbeddedStack:
         return addresses
 
     def _collect_addresses(self) -> StackAddresses:
-        kafka = mongo = ray = dashboard = None
+        kafka = kafka_ssl = mongo = ray = dashboard = None
         for component in self._components:
             if isinstance(component, KafkaNode):
-                kafka = component.bootstrap
+                kafka, kafka_ssl = component.bootstrap, component.ssl_bootstrap
             elif isinstance(component, MongoServer):
                 mongo = component.uri
             else:
@@ -265,6 +271,7 @@ class EmbeddedStack:
             owner_pid=os.getpid(),
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             kafka_bootstrap=kafka,
+            kafka_ssl_bootstrap=kafka_ssl,
             mongo_uri=mongo,
             ray_address=ray,
             ray_dashboard_url=dashboard,

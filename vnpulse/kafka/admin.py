@@ -13,6 +13,7 @@ from kafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
     GroupIdNotFoundError,
+    KafkaError,
     NotCoordinatorError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
@@ -125,15 +126,16 @@ class KafkaAdmin:
         grow = {c.topic: specs[c.topic].partitions for c in changes if c.kind == "partitions" and c.possible}
         differing = {c.topic for c in changes if c.kind == "config"}
         existing = self.topics(differing) if differing else {}
-        with translated(self._settings, "apply topics"):
-            if create:
-                # Somebody may apply the same file at the same time.
-                with suppress(TopicAlreadyExistsError):
-                    self._client.create_topics(create, wait_for_metadata=True)
-            if grow:
+        if create:
+            # Somebody may apply the same file at the same time.
+            with translated(self._settings, f"create {', '.join(create)}"), suppress(TopicAlreadyExistsError):
+                self._client.create_topics(create, wait_for_metadata=True)
+        if grow:
+            with translated(self._settings, f"add partitions to {', '.join(grow)}"):
                 self._client.create_partitions(grow)
-            if existing:
-                self._client.alter_configs(
+        if existing:
+            with translated(self._settings, f"configure {', '.join(existing)}"):
+                answer = self._client.alter_configs(
                     [
                         ConfigResource(
                             ConfigResourceType.TOPIC,
@@ -143,6 +145,9 @@ class KafkaAdmin:
                         for name, state in existing.items()
                     ]
                 )
+                refused = [said for said in answer["topic"].values() if said != "OK"]
+                if refused:
+                    raise KafkaError(refused[0])
 
     def _committed(self, group: str, partitions: list[TopicPartition]) -> dict[TopicPartition, Any]:
         give_up_at = time.monotonic() + COORDINATOR_TIMEOUT_S

@@ -8,6 +8,7 @@ refusal by one broker is not a reason to ask it again with the same credentials.
 
 from __future__ import annotations
 
+import logging
 import ssl
 from typing import Any
 
@@ -22,6 +23,10 @@ TLS_RECORD_TYPES = (0x15, 0x16)
 """Alert and handshake: how an answer begins that speaks TLS. Kafka's own begin with a length's zero byte."""
 
 REFUSING_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE", "ACCESS_DENIED", "BAD_CERTIFICATE")
+
+for _name in ("kafka.net.connection", "kafka.protocol.parser"):
+    # At DEBUG they write every request out, and one of them is the password of PLAIN.
+    logging.getLogger(_name).setLevel(logging.INFO)
 
 
 class ListenerRefused(SaslAuthenticationFailedError):
@@ -58,6 +63,16 @@ class _Plain(_LastWords, KafkaTCPTransport):
 
 
 class _Connections(KafkaConnectionManager):
+    def bootstrap(self, timeout_ms: float | None = None, refresh: bool = True) -> None:
+        try:
+            super().bootstrap(timeout_ms, refresh)
+        except BaseException:
+            # Called by the constructor of a client that now nobody gets, and so nobody can close: its
+            # thread and sockets would stay, one more for every try of a pipeline that waits.
+            self.close()
+            self._net.close()
+            raise
+
     async def _build_transport(self, node: Any, timeout_at: float | None = None) -> KafkaTCPTransport:
         sock = await create_connection(
             self._net, node.host, node.port, self.config["socket_options"], timeout_at=timeout_at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,16 +113,38 @@ def translated(settings: KafkaSettings, doing: str) -> Iterator[None]:
         raise KafkaDenied(f"{doing}: Kafka at {where}: {error}") from error
     except (SaslAuthenticationFailedError, UnsupportedSaslMechanismError) as error:
         user = settings.security.username
-        raise KafkaDenied(f"{doing}: Kafka at {where} refused the credentials of {user}: {error}") from error
-    except AuthorizationError as error:
-        user = settings.security.username or "the client"
-        raise KafkaDenied(f"{doing}: {user} is not authorised on Kafka at {where}: {error}") from error
+        raise KafkaDenied(
+            f"{doing}: Kafka at {where} refused the credentials of {user}: {_said(error)}"
+        ) from error
     except (KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError) as error:
-        raise BrokerUnavailable(f"{doing}: Kafka at {where} does not answer: {error}") from error
+        protocol = settings.security.protocol
+        raise BrokerUnavailable(f"{doing}: Kafka at {where} does not answer ({protocol}): {error}") from error
     except KafkaError as error:
+        if isinstance(error, AuthorizationError) or _AUTHORISATION.search(str(error)):
+            who = settings.security.username or "this client"
+            raise KafkaDenied(
+                f"{doing}: {who} is not authorised on Kafka at {where}: {_said(error)}"
+            ) from error
         if error.retriable:
             raise BrokerUnavailable(f"{doing}: Kafka at {where}: {error!r}") from error
         raise KafkaRefused(f"{doing}: Kafka at {where}: {error!r}") from error
+
+
+_AUTHORISATION = re.compile(r"(\w+)AuthorizationFailedError")
+"""What kafka-python also wraps in errors of other types."""
+
+
+def _said(error: KafkaError) -> str:
+    """Return what the broker said, without the whole request that some of its answers repeat."""
+    said = error.args[0] if error.args else ""
+    text = ", ".join(sorted(said)) if isinstance(said, set | frozenset) else str(said)
+    text = text.removeprefix(f"{type(error).__name__}: ")
+    of_what = _AUTHORISATION.search(f"{text} {type(error).__name__}")
+    if of_what is None:
+        return text or type(error).__name__
+    # Topic, Group, Cluster, TransactionalId
+    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", of_what[1]).lower()
+    return kind if not text or of_what[0] in text or "Request(" in text else f"{kind} {text}"
 
 
 def require_codecs(names: set[str]) -> None:

@@ -12,6 +12,7 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from vnpulse.batches import PartitionBatch
+from vnpulse.errors import VnpulseError
 from vnpulse.kafka.client_sensors import FETCH_LATENCY, observe
 from vnpulse.kafka.connection import client_options, translated
 from vnpulse.kafka.progress import Committed, Progress, SoleProgress
@@ -80,13 +81,19 @@ class AssignedConsumer:
                 isolation_level="read_committed" if read_committed else "read_uncommitted",
             )
             self._assigned = [TopicPartition(topic, p) for p in partitions]
-            self._consumer.assign(self._assigned)
-            # Asking for the position settles it now (committed offset, else the reset policy),
-            # so that the first batch knows where it starts.
-            self._next: dict[int, int] = {tp.partition: self._consumer.position(tp) for tp in self._assigned}
-            self._positions = dict(self._next)
-            if self._progress.lane:
-                self._resume()
+            try:
+                self._consumer.assign(self._assigned)
+                # Asking for the position settles it now (committed offset, else the reset policy),
+                # so that the first batch knows where it starts.
+                self._next: dict[int, int] = {
+                    tp.partition: self._consumer.position(tp) for tp in self._assigned
+                }
+                self._positions = dict(self._next)
+                if self._progress.lane:
+                    self._resume()
+            except (KafkaError, VnpulseError):
+                self.close()  # nobody else can: nobody gets this object
+                raise
 
     def _resume(self) -> None:
         """Go to where this lane was, which may be ahead of what is committed for all of them."""

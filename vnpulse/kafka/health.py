@@ -16,9 +16,8 @@ from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.connection import client_options, translated
 from vnpulse.kafka.consumer import AssignedConsumer
 from vnpulse.settings import KafkaSettings
-from vnpulse.topics import TopicChange, TopicSpec
+from vnpulse.topics import HEALTH_TOPIC, TopicChange, TopicSpec
 
-HEALTH_TOPIC = "health-check"
 HEALTH_SPEC = TopicSpec(partitions=1, replication=3, retention_hours=1, compression="none")
 
 DEADLINE_S = 10.0

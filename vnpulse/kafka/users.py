@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUpsertion
+from kafka.errors import ClusterAuthorizationFailedError
 
 from vnpulse.kafka.connection import KafkaRefused, client_options, translated
 from vnpulse.settings import KafkaSettings
@@ -18,7 +19,7 @@ def put_users(settings: KafkaSettings, passwords: Mapping[str, str]) -> None:
 
     The broker gets salted hashes, not passwords. Raises BrokerUnavailable, KafkaRefused.
     """
-    with translated(settings, "put users"):
+    with translated(settings, "put users (Alter on the cluster)"):
         client = KafkaAdminClient(**client_options(settings, "vnpulse-users"))
         try:
             # Kafka takes a user only once in a request.
@@ -30,6 +31,9 @@ def put_users(settings: KafkaSettings, passwords: Mapping[str, str]) -> None:
                     ]
                 )
                 refused = {user: reason for user, reason in answers.items() if reason}
+                if any("Request(" in reason for reason in refused.values()):
+                    # kafka-python gives messages without their codes; this one repeats the request.
+                    raise ClusterAuthorizationFailedError
                 if refused:
                     listed = "; ".join(f"{user}: {reason}" for user, reason in refused.items())
                     raise KafkaRefused(f"put users: {listed}")

@@ -45,13 +45,13 @@ class CertificateAuthority:
         """Read an authority that was written before. Raises OSError, ValueError."""
         loaded = serialization.load_pem_private_key(key.read_bytes(), None)
         if not isinstance(loaded, ec.EllipticCurvePrivateKey):
-            raise ValueError(f"{key}: not a key of an elliptic curve")
+            raise ValueError(f"{key}: not a key of an elliptic curve")  # noqa: TRY004
         return cls(x509.load_pem_x509_certificate(certificate.read_bytes()), loaded)
 
     def write(self, certificate: Path, key: Path) -> None:
         """Write the certificate, which everybody may read, and the key, which only its owner may."""
-        certificate.write_bytes(_pem(self._certificate))
         write_private(key, _pem_of_key(self._key, None))
+        certificate.write_bytes(_pem(self._certificate))
 
     def issue(
         self, name: str, hosts: Sequence[str] = (), *, key_password: str | None = None
