@@ -36,6 +36,10 @@ OUTPUT_BYTES = 1_000_000
 ANSWER_BYTES = 64_000_000
 
 
+class _ChildDied(SourceUnavailable):
+    """The child is gone."""
+
+
 class VnstockProcess:
     """One child, started when it is first needed and again after it died or was too slow.
 
@@ -78,11 +82,7 @@ class VnstockProcess:
             self._last_id += 1
             self.asked_ms = self._clock.now_ms()
             request = {"id": self._last_id, "call": call, "source": source, **arguments}
-            try:
-                answer = self._exchange(request)
-            except SourceUnavailable:
-                self._end()
-                raise
+            answer = self._ask(request)
         if answer["ok"]:
             columns: dict[str, list[Any]] = answer["columns"]
             return columns
@@ -97,6 +97,24 @@ class VnstockProcess:
         self._bucket.charge(RETRIES_OF_ITS_OWN)
         raise SourceUnavailable(message)
 
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer; a child that died since the last call, unnoticed, costs no call."""
+        was_there = self._child is not None
+        try:
+            return self._exchange(request)
+        except _ChildDied:
+            self._end()
+            if not was_there:
+                raise
+        except SourceUnavailable:
+            self._end()
+            raise
+        try:
+            return self._exchange(request)
+        except SourceUnavailable:
+            self._end()
+            raise
+
     def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._child is None or self._child.poll() is not None:
             self._end()
@@ -106,7 +124,7 @@ class VnstockProcess:
             self._requests.write(json.dumps(request).encode() + b"\n")
             self._requests.flush()
         except OSError as error:
-            raise SourceUnavailable(f"vnstock: its process does not take requests: {error}") from None
+            raise _ChildDied(f"vnstock: its process does not take requests: {error}") from None
         give_up_at = time.monotonic() + self._settings.call_timeout_s
         while b"\n" not in self._received:
             left_s = give_up_at - time.monotonic()
@@ -116,8 +134,10 @@ class VnstockProcess:
                     f" {self._settings.call_timeout_s:g} s; vnstock's process was ended"
                 )
             part = os.read(self._answers, 1 << 20)
-            if not part or len(self._received) > ANSWER_BYTES:
-                raise SourceUnavailable("vnstock: its process died in the middle of a call")
+            if not part:
+                raise _ChildDied("vnstock: its process died in the middle of a call")
+            if len(self._received) > ANSWER_BYTES:
+                raise SourceUnavailable(f"vnstock: an answer of more than {ANSWER_BYTES} bytes")
             self._received += part
         line, _, self._received = self._received.partition(b"\n")
         try:

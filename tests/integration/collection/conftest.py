@@ -34,7 +34,7 @@ def sources_file(tmp_path: Path) -> Callable[..., Path]:
 
     def write(**sections: Any) -> Path:
         path = tmp_path / "sources.yaml"
-        vnstock = {"scratch": str(tmp_path / "scratch"), "calls_per_minute": 60}
+        vnstock = {"scratch": str(tmp_path / "scratch"), "calls_per_minute": 60, "call_timeout_s": 90}
         path.write_text(yaml.safe_dump({"vnstock": vnstock, **sections}))
         return path
 
