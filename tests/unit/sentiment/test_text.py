@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,3 +48,8 @@ def test_cleaning_twice_changes_nothing(text: str) -> None:
 @given(st.text(alphabet="<>&;/pbr amplt#0 \n", max_size=60))
 def test_cleaning_twice_changes_nothing_in_markup(text: str) -> None:
     assert clean(clean(text)) == clean(text)
+
+
+@pytest.mark.parametrize("opening", ["<script>", "<style>", "<!-- "])
+def test_what_is_opened_and_never_closed_goes_on_to_the_end(opening: str) -> None:
+    assert clean(f"HPG tăng {opening}var x = 1") == "HPG tăng"
