@@ -83,7 +83,7 @@ class Exporter(Collector):
         self._observer: KafkaObserver | None = None
         self._growth = Growth()
         self._values = _UNKNOWN
-        self._failing = ""
+        self._failing: set[str] = set()
 
     def registry(self) -> CollectorRegistry:
         """Return a registry with nothing but this."""
@@ -115,22 +115,27 @@ class Exporter(Collector):
                 self._observer = self._connect(self._settings)
             values |= self._of_kafka(self._observer.observe(self._topics, self._groups))
             values["kafka.up"] = [((), 1.0)]
-            self._failing = ""
+            self._failing.discard("kafka")
         except VnpulseError as error:
             values["kafka.up"] = [((), 0.0)]
             if isinstance(error, BrokerUnavailable):
                 self.close()
-            if not self._failing:
-                log.warning("%s", error)
-            self._failing = str(error)
+            self._warn_once("kafka", error)
         if self._statuses is not None:
             try:
                 values |= _of_actors(self._statuses.read(), time.time())
                 values["store.up"] = [((), 1.0)]
+                self._failing.discard("store")
             except VnpulseError as error:
                 values["store.up"] = [((), 0.0)]
-                log.warning("%s", error)
+                self._warn_once("store", error)
         self._values, self._read_at = values, self._now()
+
+    def _warn_once(self, part: str, error: VnpulseError) -> None:
+        """Log the first of a row of failures: the metrics say the rest."""
+        if part not in self._failing:
+            log.warning("%s", error)
+        self._failing.add(part)
 
     def _of_kafka(self, reading: ClusterReading) -> dict[str, list[_Value]]:
         lags = [((row.group, row.topic, str(row.partition)), row) for row in reading.lags]
