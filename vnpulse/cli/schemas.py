@@ -68,7 +68,7 @@ def _registry(config: Path, settings: Settings) -> closing[ConfluentSchemaRegist
 
     if settings.serialization.registry.url is None:
         raise UserError(
-            f"{config}: serialization.registry.url names no schema registry; SCHEMA_REGISTRY_URL would, too"
+            f"{config}: serialization.registry.url is not set: give it there, or in SCHEMA_REGISTRY_URL"
         )
     return closing(ConfluentSchemaRegistry(settings.serialization.registry))
 
