@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.integration.trial import StackUnderTest, Trial
@@ -20,6 +21,15 @@ from vnpulse.settings import KafkaSettings
 from vnpulse.topics import TopicChange, TopicSpec
 
 FIRST_TOPIC = TopicSpec(partitions=1, replication=1, retention_hours=1, compression="none")
+
+# How long an example takes says something about the machine, not about the code.
+hypothesis.settings.register_profile(
+    "untimed",
+    parent=hypothesis.settings.default,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:
