@@ -21,7 +21,7 @@ from training.vocabulary import build_tokenizer, kept_pieces
 SEED = 20_250_101
 
 EPOCHS = 3
-RATE = 5e-5
+RATE = 1e-4
 HEAD_RATE = 5e-4
 
 SMOOTHING = 0.1
