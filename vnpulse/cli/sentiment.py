@@ -122,7 +122,10 @@ def evaluate(
                         f"{_shown(labelled)}:{record.line}: label was {record.values[0]!r},"
                         f" must be one of {', '.join(LABELS)}"
                     )
-                texts.append(article_text(record.values[1], ""))
+                text = article_text(record.values[1], "")
+                if not text:
+                    raise InputFileError(f"{_shown(labelled)}:{record.line}: text is empty")
+                texts.append(text)
             for record, answer in zip(chunk, reader.classify(texts), strict=True):
                 evaluation.add(record.values[0], answer.label)  # type: ignore[arg-type]
             count += len(chunk)
@@ -174,6 +177,8 @@ def _written(output: str) -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    if Path(output).is_dir():
+        raise UserError(f"--out {output}: is a folder, must be a file")
     unfinished = Path(f"{output}.unfinished")
     try:
         stream = unfinished.open("wb")

@@ -93,7 +93,7 @@ class Checkpoint:
             version = f"{choice.folder.resolve().name}+{_content_hash(choice.folder)}"
         else:
             config, tokenizer, network = _read_from_hub(choice.hub)
-            version = f"{choice.hub}@{(getattr(config, '_commit_hash', None) or 'unknown')[:12]}"
+            version = f"{choice.hub}@{_commit(choice.hub)[:12]}"
         if segmenter is not None:
             version += f"+{segmenter.name}"
         max_tokens = _token_limit(choice.max_tokens, config, tokenizer)
@@ -161,6 +161,14 @@ def _read_from_hub(name: str) -> tuple[Any, Any, Any]:
             ) from None
     _require_hub(name)
     return _read(name, local_files_only=False)
+
+
+def _commit(name: str) -> str:
+    """Return the commit of the hub's copy in the local cache, where it stands in the path."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(name, "config.json")
+    return Path(path).parent.name if isinstance(path, str) else "unknown"
 
 
 def _read(source: str, *, local_files_only: bool) -> tuple[Any, Any, Any]:

@@ -87,12 +87,16 @@ def test_eval_prints_figures_for_people_and_for_programs(vnpulse: Command, tmp_p
 def test_mistakes_are_one_line_and_exit_code_2(vnpulse: Command, titles: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.tsv"
     wrong.write_text("label\ttext\npositive\tx\nbullish\ty\n", encoding="utf-8")
+    blank = tmp_path / "blank.tsv"
+    blank.write_text("label\ttext\npositive\t \n", encoding="utf-8")
     cases = [
         (("nowhere.tsv",), "nowhere.tsv: no such file"),
         ((tmp_path,), f"{tmp_path}: cannot be read: Is a directory"),
         ((titles, "--text-field", "headline"), f"{titles}:1: columns are missing: headline; it has title, n"),
         ((titles, "--model", "./nothing"), "no such folder, and none of the presets lexicon, shipped"),
         ((titles, "--model", "lexicon", "--out", tmp_path / "a" / "b"), "cannot be written"),
+        ((titles, "--model", "lexicon", "--out", tmp_path), f"--out {tmp_path}: is a folder, must be a file"),
+        (("eval", blank, "--model", "lexicon"), f"{blank}:2: text is empty"),
         (("eval", titles), f"{titles}:1: columns are missing: label, text"),
         (("eval", wrong, "--model", "lexicon"), f"{wrong}:3: label was 'bullish', must be one of negative"),
     ]

@@ -99,12 +99,14 @@ def test_it_reads_plain_headlines(shipped: SentimentModel) -> None:
     assert not wrong
 
 
+def test_a_loss_that_shrinks_is_good(shipped: SentimentModel) -> None:
+    (answer,) = shipped.classify(["Lỗ quý này thu hẹp còn một nửa so với năm trước"])
+    assert answer.label == "positive"
+
+
 @pytest.mark.xfail(strict=True, reason="the model card says so: the word wins over the change")
-@pytest.mark.parametrize(
-    "text", ["Lỗ quý này thu hẹp còn một nửa so với năm trước", "Chủ tịch rút đơn đăng ký bán cổ phiếu"]
-)
-def test_a_bad_thing_that_shrinks_is_good(shipped: SentimentModel, text: str) -> None:
-    (answer,) = shipped.classify([text])
+def test_a_sale_that_is_called_off_is_good(shipped: SentimentModel) -> None:
+    (answer,) = shipped.classify(["Chủ tịch rút đơn đăng ký bán cổ phiếu"])
     assert answer.label == "positive"
 
 
