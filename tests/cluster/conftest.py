@@ -153,7 +153,7 @@ def placed(trial: Trial) -> Path:
         """
         prices: {hosts: 3}
         analysis: {hosts: 2}
-        aggregation: {hosts: 2, node_labels: {ray.io/market-type: "!spot"}}
+        aggregation: {hosts: 2, spread: false, node_labels: {ray.io/market-type: "!spot"}}
         supervisor: {node_labels: {ray.io/market-type: "!spot"}}
         technical: {shards: 2}
         sentiment: {num_gpus: 0.25}
