@@ -172,11 +172,12 @@ class PriceSide:
 
     def __init__(self) -> None:
         # Here: the burst's own process has no use for compiled indicators.
+        from vnpulse.market import load_market
         from vnpulse.technical.analyzer import TechnicalAnalyzer
         from vnpulse.technical.settings import TechnicalSettings
 
         self._minutes = iter(minutes_of(load_sample()))
-        self._analyzer = TechnicalAnalyzer(TechnicalSettings(), NoHistory(), "prices")
+        self._analyzer = TechnicalAnalyzer(TechnicalSettings(), NoHistory(), "prices", load_market(), {})
         self._analyzer.start()
         self.steps(20, lambda: False)
 
