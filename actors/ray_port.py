@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import GetTimeoutError, RayActorError, RayError
+from ray.exceptions import ActorAlreadyExistsError, GetTimeoutError, RayActorError, RayError
 from ray.util import list_named_actors
 
 NAME_FREE_TIMEOUT_S = 30.0
@@ -107,7 +107,7 @@ class RayPort:
         try:
             remote_class: Any = ray.remote(spec.plain_class)
             return remote_class.options(**options).remote(*spec.arguments)
-        except ValueError as error:
+        except ActorAlreadyExistsError as error:
             raise NameTaken(spec.name) from error
 
     def create_when_free(self, spec: ActorSpec, *, max_restarts: int) -> ActorHandle:

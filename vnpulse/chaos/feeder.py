@@ -59,18 +59,20 @@ class Feeder:
     def _run(self) -> None:
         producer = StockKafkaProducer(self._settings.kafka, load_topics(), "vnpulse-feeder")
         try:
-            while not self._stopping.is_set() and not self.finished:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._allowed > self.sent or self._stopping.is_set())
-                if self._stopping.is_set():
-                    return
-                self._send(producer, self.sent)
-                self._stopping.wait(self._pace_s)
+            self._feed(producer)
+            producer.close()
         except Exception as error:
             # Reported by whoever watches: a thread has nobody to raise to.
             self.failure = error
-        finally:
-            producer.close()
+
+    def _feed(self, producer: StockKafkaProducer) -> None:
+        while not self._stopping.is_set() and not self.finished:
+            with self._changed:
+                self._changed.wait_for(lambda: self._allowed > self.sent or self._stopping.is_set())
+            if self._stopping.is_set():
+                return
+            self._send(producer, self.sent)
+            self._stopping.wait(self._pace_s)
 
     def _send(self, producer: StockKafkaProducer, minute: int) -> None:
         prices, news = self._settings.kafka.topic(PRICES), self._settings.kafka.topic(NEWS)

@@ -172,7 +172,8 @@ class StockKafkaProducer:
                 producer.close(timeout=0)
 
     def close(self) -> None:
-        """Flush what is queued and leave the broker."""
-        for producer in self._producers.values():
-            producer.close(timeout=FLUSH_TIMEOUT_S)
-        self._producers.clear()
+        """Flush what is queued and leave the broker. Raises BrokerUnavailable or KafkaRefused."""
+        producers, self._producers = list(self._producers.values()), {}
+        with translated(self._settings, "flush"):
+            for producer in producers:
+                producer.close(timeout=FLUSH_TIMEOUT_S)

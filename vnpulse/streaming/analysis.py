@@ -16,8 +16,9 @@ from vnpulse.messages import AnalysisTrigger, AnalysisType, OffsetRange
 from vnpulse.streaming.analyzer_pool import AnalysisPool, EncodedResult
 from vnpulse.streaming.outputs import Outputs
 
-REQUESTS_PER_CALL = 512
-"""Bounds what one analyzer call answers with, so that urgent requests are out before the rest starts."""
+REQUESTS_PER_CALL: dict[AnalysisType, int] = {"technical": 512, "sentiment": 32}
+"""Bounds what one analyzer call answers with, so that urgent requests are out before the rest starts,
+and how long it takes: a symbol may have many articles, and a model reads some 70 a second."""
 
 ANALYZERS_OF: dict[str, tuple[AnalysisType, ...]] = {
     "price_update": ("technical",),
@@ -93,8 +94,9 @@ class TriggerHandler:
         requests = coalesce(everything).get(self._kind, [])
         self.counts["triggers"] += len(everything)
         self.counts["requests"] += len(requests)
-        for start in range(0, len(requests), REQUESTS_PER_CALL):
-            results: list[EncodedResult] = self._analyzer.analyze(requests[start : start + REQUESTS_PER_CALL])
+        size = REQUESTS_PER_CALL[self._kind]
+        for start in range(0, len(requests), size):
+            results: list[EncodedResult] = self._analyzer.analyze(requests[start : start + size])
             for symbol, value in results:
                 self._outputs.send(cause[symbol], self._result_topic, symbol, value)
             self.counts["results"] += len(results)

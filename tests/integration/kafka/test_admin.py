@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka.admin import AdminClient
 from kafka import KafkaAdminClient
 from kafka.structs import TopicPartition
 
@@ -9,6 +11,7 @@ from tests.integration.kafka.conftest import OpenConsumer
 from tests.integration.trial import Trial
 from tests.integration.waiting import eventually
 from vnpulse.kafka.admin import KafkaAdmin, PartitionLag
+from vnpulse.kafka.consumer import AssignedConsumer
 from vnpulse.kafka.lags import LagReader, total_by_topic
 from vnpulse.launcher import apply_topics, prefixed_topics
 from vnpulse.topics import ALERTS, PRICES, TopicChange, TopicSpec, load_topics, plan
@@ -170,3 +173,20 @@ def test_the_lag_reader_sums_by_topic_and_counts_dead_letters(deployment: Trial)
     assert totals[deployment.topic(PRICES)] == 4
     assert totals[deployment.topic(ALERTS)] == 0
     assert {name: count for name, count in dead.items() if count} == {"alerts_dlq": 2}
+
+
+def test_other_tools_see_the_offsets_of_a_group_whose_partitions_are_assigned(trial: Trial) -> None:
+    """librdkafka asks as kafka-consumer-groups does; it knows nothing of how we commit."""
+    topic = trial.make_topic("seen", partitions=2)
+    trial.publish("seen", [(str(i), b"x") for i in range(9)])
+    consumer = AssignedConsumer(trial.settings.kafka, topic, [0, 1], trial.settings.kafka.group("g"), "test")
+    ends = consumer.end_offsets()
+    consumer.commit(ends)
+    consumer.close()
+    client = AdminClient({"bootstrap.servers": trial.stack.kafka_bootstrap})
+    group = trial.settings.kafka.group("g")
+    asked = client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+    found = {p.partition: p.offset for p in asked[group].result(30).topic_partitions}
+    assert found == ends
+    listed = client.list_consumer_groups().result(30).valid
+    assert group in {one.group_id for one in listed}

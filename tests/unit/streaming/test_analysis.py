@@ -190,11 +190,11 @@ def test_a_result_belongs_to_the_partition_whose_triggers_asked_for_it(
 def test_many_requests_are_asked_in_bounded_calls_urgent_ones_first(
     handler: TriggerHandler, technical: EchoPool, outputs: Any, records: Any
 ) -> None:
-    symbols = [f"S{i:04d}" for i in range(REQUESTS_PER_CALL + 3)]
+    symbols = [f"S{i:04d}" for i in range(REQUESTS_PER_CALL["technical"] + 3)]
     values = [encode(trigger(symbol, prices(i, i))) for i, symbol in enumerate(symbols)]
     values.append(encode(trigger("URG", prices(9_999, 9_999), priority="urgent")))
     handler.handle([records(values, TRIGGERS)])
-    assert [len(call) for call in technical.calls] == [REQUESTS_PER_CALL, 4]
+    assert [len(call) for call in technical.calls] == [REQUESTS_PER_CALL["technical"], 4]
     assert technical.calls[0][0].symbol == "URG"
     assert len(outputs.to(RESULTS)) == len(symbols) + 1
 
