@@ -25,8 +25,9 @@ TLS_RECORD_TYPES = (0x15, 0x16)
 REFUSING_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE", "ACCESS_DENIED", "BAD_CERTIFICATE")
 
 for _name in ("kafka.net.connection", "kafka.protocol.parser"):
-    # At DEBUG they write every request out, and one of them is the password of PLAIN.
-    logging.getLogger(_name).setLevel(logging.INFO)
+    # At DEBUG they write every request out, and one of them is the password of PLAIN. A filter, not a
+    # level: whoever quietens all of kafka quietens these too.
+    logging.getLogger(_name).addFilter(lambda record: record.levelno > logging.DEBUG)
 
 
 class ListenerRefused(SaslAuthenticationFailedError):
@@ -104,6 +105,18 @@ class Client(KafkaNetClient):
     def __init__(self, **configs: Any) -> None:
         net = NetworkSelector(**configs)
         super().__init__(net=net, manager=_Connections(net, **configs), **configs)
+
+    def await_ready(self, node_id: Any, timeout_ms: float = 30_000) -> bool:
+        """Return whether the node can be sent to, once that is known.
+
+        kafka-python's own raises where its caller, the producer's sender, expects False. The request
+        that was to go to a dead coordinator is then neither sent nor kept, and its transaction waits
+        for ever.
+        """
+        try:
+            return bool(super().await_ready(node_id, timeout_ms))
+        except KafkaConnectionError:
+            return False
 
 
 def _refusal_in(causes: tuple[Any, ...]) -> ListenerRefused | None:
