@@ -190,7 +190,7 @@ class KafkaSettings(StrictModel):
     """Put before every topic and group name, so that deployments can share a cluster."""
     security: KafkaSecurity = KafkaSecurity()
     client: Literal["kafka-python", "confluent"] = "kafka-python"
-    """The library of the pipelines' consumers and producers; confluent is an extra."""
+    """The library of the pipelines' consumers and producers; confluent is the faster one."""
     profile: str = DEFAULT_PROFILE
     """Of configs/kafka_profiles.yaml; what is given under ``producer`` and ``consumer`` goes before it."""
     consumer: ConsumerTuning = ConsumerTuning()

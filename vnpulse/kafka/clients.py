@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from vnpulse.errors import SettingsError
 from vnpulse.kafka.consumer import AssignedConsumer
 from vnpulse.kafka.measured import MeasuredConsumer
 from vnpulse.kafka.producer import StockKafkaProducer
@@ -16,7 +14,7 @@ from vnpulse.metrics import NO_METRICS, Metrics
 from vnpulse.settings import KafkaSettings
 from vnpulse.topics import TopicSpec
 
-# Where it is chosen only: it is an extra, and its library takes 20 MB of every process.
+# Where it is chosen only: its library takes 20 MB of every process.
 if TYPE_CHECKING:
     from vnpulse.kafka.confluent_consumer import ConfluentConsumer
     from vnpulse.kafka.confluent_producer import ConfluentProducer
@@ -61,24 +59,14 @@ def open_producer(
 def _consumer_class(settings: KafkaSettings) -> type[AssignedConsumer] | type[ConfluentConsumer]:
     if settings.client == "kafka-python":
         return AssignedConsumer
-    with _installed():
-        from vnpulse.kafka.confluent_consumer import ConfluentConsumer
+    from vnpulse.kafka.confluent_consumer import ConfluentConsumer
+
     return ConfluentConsumer
 
 
 def _producer_class(settings: KafkaSettings) -> type[StockKafkaProducer] | type[ConfluentProducer]:
     if settings.client == "kafka-python":
         return StockKafkaProducer
-    with _installed():
-        from vnpulse.kafka.confluent_producer import ConfluentProducer
+    from vnpulse.kafka.confluent_producer import ConfluentProducer
+
     return ConfluentProducer
-
-
-@contextmanager
-def _installed() -> Iterator[None]:
-    try:
-        yield
-    except ImportError:
-        raise SettingsError(
-            "kafka.client: confluent is not installed here: pip install 'vnpulse[confluent]'"
-        ) from None
