@@ -47,3 +47,10 @@ def operator(cluster: KafkaCluster) -> Iterator[KafkaAdminClient]:
     client = KafkaAdminClient(bootstrap_servers=list(cluster.bootstrap))
     yield client
     client.close()
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Sockets that a client left to the garbage collector go here, where their warnings are expected."""
+    yield
+    gc.collect()

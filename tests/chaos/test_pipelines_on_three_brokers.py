@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from kafka import KafkaAdminClient
 
@@ -30,9 +28,8 @@ DEADLINE_S = 120.0
 
 
 def test_a_killed_broker_loses_no_bar_and_doubles_no_alert(
-    cluster: KafkaCluster, operator: KafkaAdminClient, make_trial: Callable[[], Trial]
+    cluster: KafkaCluster, operator: KafkaAdminClient, trial: Trial
 ) -> None:
-    trial = make_trial()
     trial.kafka["bootstrap_servers"] = list(cluster.bootstrap)
     trial.write_config()
     trial.apply_topics()

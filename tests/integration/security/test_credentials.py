@@ -148,6 +148,7 @@ def test_no_log_line_shows_a_password(
     secured: SecuredBroker, caplog: pytest.LogCaptureFixture, mechanism: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="kafka")
     kafka = secured.user(USER, mechanism=mechanism)
     for client in CLIENTS.values():
         client(kafka)
