@@ -12,6 +12,13 @@ import yaml
 from tests.integration.collection.feed_server import FeedServer
 from tests.integration.collection.market_proxy import MarketProxy
 from tests.integration.trial import Trial
+from vnpulse.collection.vnstock_environment import vnstock_python
+
+
+@pytest.fixture(scope="session")
+def python() -> Path:
+    """The environment is made once a machine, as for users; no package comes through the market's proxy."""
+    return vnstock_python(None)
 
 
 @pytest.fixture
@@ -42,7 +49,7 @@ def sources_file(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def collecting(deployment: Trial, sources_file: Callable[..., Path]) -> Callable[..., Trial]:
+def collecting(deployment: Trial, sources_file: Callable[..., Path], python: Path) -> Callable[..., Trial]:
     """Makes the deployment collect by the given sections."""
 
     def configure(**sections: Any) -> Trial:

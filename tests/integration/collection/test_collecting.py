@@ -121,12 +121,13 @@ def test_a_killed_backfill_goes_on_where_it_was(collecting: Callable[..., Trial]
     arguments += ["--to", "2025-07-29"]
     environment = {**os.environ, **proxy.environment()}
     command = [str(BIN / "vnpulse"), *arguments, "--config", str(trial.config)]
-    first = subprocess.Popen(command, env=environment, cwd=trial.folder, stdout=subprocess.DEVNULL)
     chunks = trial.database()["backfill"]
-    assert eventually(lambda: len(list(chunks.find({}))) >= 1)
-    children = psutil.Process(first.pid).children()
-    os.kill(first.pid, signal.SIGKILL)
-    first.wait()
+    with subprocess.Popen(command, env=environment, cwd=trial.folder, stdout=subprocess.DEVNULL) as first:
+        try:
+            assert eventually(lambda: len(list(chunks.find({}))) >= 1)
+            children = psutil.Process(first.pid).children()
+        finally:
+            first.kill()
     assert eventually(lambda: not any(child.is_running() for child in children)), (
         "vnstock ends with its owner"
     )

@@ -19,7 +19,6 @@ from vnpulse.collection.fallback import FallbackMarket
 from vnpulse.collection.pace import TokenBucket
 from vnpulse.collection.settings import VnstockSettings
 from vnpulse.collection.sources import Board, NothingThere, SourceBlocked, SourceUnavailable
-from vnpulse.collection.vnstock_environment import vnstock_python
 from vnpulse.collection.vnstock_market import VnstockMarket
 from vnpulse.collection.vnstock_process import VnstockProcess, child_environment
 
@@ -27,12 +26,6 @@ CLOCK = SystemClock()
 MONDAY = dt.date(2025, 7, 28)
 TIMEOUT_S = 90.0
 """Above the 3 tries and the pauses that vnstock makes of its own, on a busy machine."""
-
-
-@pytest.fixture(scope="module")
-def python() -> Path:
-    """The environment is made once a machine, as for users."""
-    return vnstock_python(None)
 
 
 @pytest.fixture

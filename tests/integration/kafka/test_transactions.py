@@ -67,18 +67,23 @@ def committed(trial: Trial) -> dict[int, int | None]:
         return {row.partition: row.committed for row in admin.lag(group, [trial.topic("in")])}
 
 
+def visible(trial: Trial, *values: bytes) -> bool:
+    """Whether ``values`` are what a reader sees; the broker writes its markers after it answers a commit."""
+    return eventually(lambda: [record.value for record in trial.records("out")] == list(values))
+
+
 def test_records_and_offsets_become_visible_together(trial: Trial, topics: str, claim: Claim) -> None:
     outputs = claim(0, 1)
     outputs.send(0, topics, "VCB", b"of 0", [("why", b"test")])
     outputs.send(1, topics, None, b"of 1")
     outputs.send(2, topics, None, b"of nobody")
     assert sorted(outputs.publish({0: 5, 1: 7})) == [0, 1]
-    assert sorted(r.value or b"" for r in trial.records("out")) == [b"of 0", b"of 1"]
-    assert committed(trial) == {0: 5, 1: 7, 2: None}
+    assert eventually(lambda: sorted(r.value or b"" for r in trial.records("out")) == [b"of 0", b"of 1"])
+    assert eventually(lambda: committed(trial) == {0: 5, 1: 7, 2: None})
     outputs.send(0, topics, None, b"thought better of")
     outputs.discard()
     assert list(outputs.publish({0: 6})) == [0]
-    assert committed(trial)[0] == 6
+    assert eventually(lambda: committed(trial)[0] == 6)
     assert len(trial.records("out")) == 2
 
 
@@ -93,11 +98,11 @@ def test_a_transaction_that_the_broker_refuses_leaves_nothing_and_can_be_tried_a
     assert next(done) == 1
     with pytest.raises(KafkaRefused, match="MessageSizeTooLarge"):
         next(done)
-    assert [r.value for r in trial.records("out")] == [b"the other's"]
+    assert visible(trial, b"the other's")
     assert committed(trial)[0] is None
     outputs.send(0, topics, None, b"smaller")
     assert list(outputs.publish({0: 1})) == [0]
-    assert [r.value for r in trial.records("out")] == [b"the other's", b"smaller"]
+    assert visible(trial, b"the other's", b"smaller")
 
 
 def test_who_claims_a_partition_fences_whoever_had_it_however_partitions_were_spread(
@@ -113,8 +118,8 @@ def test_who_claims_a_partition_fences_whoever_had_it_however_partitions_were_sp
     with pytest.raises(PartitionTaken, match=r"in/1 was claimed by another consumer of .*echoes"):
         next(done)
     assert list(newer.publish({1: 4})) == [1]
-    assert [r.value for r in trial.records("out")] == [b"still its own", b"newer"]
-    assert committed(trial) == {0: 3, 1: 4, 2: None}
+    assert visible(trial, b"still its own", b"newer")
+    assert eventually(lambda: committed(trial) == {0: 3, 1: 4, 2: None})
 
 
 def echo(trial: Trial, *signals: signal.Signals) -> subprocess.Popen[str]:
@@ -151,8 +156,8 @@ def test_a_consumer_killed_between_produce_and_commit_leaves_no_duplicate(filled
     assert finish(echo(filled, signal.SIGKILL))[0] == -signal.SIGKILL
     status, errors = finish(echo(filled))
     assert status == 0, errors
-    assert Counter(record.value for record in filled.records("out")) == EVERYTHING
-    assert committed(filled) == {0: COUNT, 1: COUNT}
+    assert eventually(lambda: Counter(record.value for record in filled.records("out")) == EVERYTHING)
+    assert eventually(lambda: committed(filled) == {0: COUNT, 1: COUNT})
     with closing(
         AssignedConsumer(filled.settings.kafka, filled.topic("out"), [0], None, "test", read_committed=False)
     ) as everything:
@@ -177,5 +182,5 @@ def test_a_zombie_is_fenced_and_says_so(filled: Trial) -> None:
     assert status == 1
     assert "PartitionTaken" in errors.splitlines()[-1]
     assert "was claimed by another consumer" in errors.splitlines()[-1]
-    assert Counter(record.value for record in filled.records("out")) == EVERYTHING
-    assert committed(filled) == {0: COUNT, 1: COUNT}
+    assert eventually(lambda: Counter(record.value for record in filled.records("out")) == EVERYTHING)
+    assert eventually(lambda: committed(filled) == {0: COUNT, 1: COUNT})

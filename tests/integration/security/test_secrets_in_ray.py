@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -36,8 +37,10 @@ def test_a_password_is_in_no_name_log_process_list_or_dashboard(
     shown = {path: page(deployment.stack.ray_dashboard_url + path) for path in PAGES}
     assert deployment.name in shown["/api/v0/actors?detail=true&limit=10000"]
     # The stack, and so Ray, are children of this process.
-    processes = psutil.Process().children(recursive=True)
-    arguments = [word for process in processes for word in process.cmdline()]
+    arguments: list[str] = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it may end while we look
+            arguments += process.cmdline()
     (session,) = {
         word.partition("=")[2] for word in arguments if word.startswith(("--session-dir=", "--session_dir="))
     }
