@@ -20,31 +20,24 @@ from numba import types
 from numpy.typing import NDArray
 
 from vnpulse.indicators import dispatch
-from vnpulse.indicators.columns import CLOSE, HIGH, LOW, OPEN, TIME, VOLUME
+from vnpulse.indicators.columns import CLOSE, HIGH, LOW, OPEN
 from vnpulse.indicators.compiled import any_array, compiled, compiled_for, own_array
-from vnpulse.messages import DAY_MS, ZONE_MS
-from vnpulse.technical import layout, places, sessions
+from vnpulse.technical import layout, places, rows, sessions, states
 from vnpulse.technical.layout import (
-    AUCTION,
     BASE,
-    CHECKPOINT,
     CLOSED,
     DIRTY,
     DROPPED,
-    DUPLICATE,
     HEAD,
     HORIZON,
     IGNORED,
-    LATE,
+    NEW,
     NO_SERIES,
     NOTHING,
     SEEN,
-    STATES,
-    TIME_MS,
     TOUCHED,
     UNSET,
 )
-from vnpulse.technical.sessions import MINUTE_MS
 
 
 @compiled
@@ -67,12 +60,7 @@ def _compute(
     dirty = counts[s, DIRTY]
     counts[s, DIRTY] = NOTHING
     size = memory.shape[2]
-    start = 0
-    for k in range(1, STATES):
-        if memory_at[s, k] > dirty:
-            memory_at[s, k] = UNSET
-        elif memory_at[s, k] > memory_at[s, start] or memory_at[s, start] > dirty:
-            start = k
+    start = states.start_from(s, dirty, memory_at)
     if start != HEAD:
         for k in range(size):
             memory[s, HEAD, k] = memory[s, start, k]
@@ -81,6 +69,10 @@ def _compute(
     last_checkpoint = seen // horizon * horizon
     forming = seen - 1 if marks[s, seen - 1 - dropped, CLOSED] == 0 else seen
     while at < seen:
+        if at == forming:
+            for k in range(size):
+                memory[s, BASE, k] = memory[s, HEAD, k]
+            memory_at[s, BASE] = at
         stop = seen
         if at < forming:
             stop = forming
@@ -96,15 +88,11 @@ def _compute(
             for k in range(outputs.shape[2]):
                 outputs[s, t, k] = scratch[k, t - at + dropped]
         at = stop
-        if at % horizon == 0 and at >= last_checkpoint - horizon:
-            saved = CHECKPOINT + at // horizon % 2
+        saved = states.checkpoint_of(at, seen, horizon)
+        if saved != UNSET:
             for k in range(size):
                 memory[s, saved, k] = memory[s, HEAD, k]
             memory_at[s, saved] = at
-        if at == forming and at < seen:
-            for k in range(size):
-                memory[s, BASE, k] = memory[s, HEAD, k]
-            memory_at[s, BASE] = at
     memory_at[s, HEAD] = seen
 
 
@@ -170,71 +158,26 @@ def _build_apply_bars(source: int) -> Callable[..., None]:
         touches = 0
         for i in range(first_row, codes.shape[0]):
             s = lookup[codes[i]]
-            if s < 0 or source < 0:
-                status[i] = IGNORED
-                totals[IGNORED] += 1
-                continue
-            exchange = derived[s, 0]
-            of_day = (time_ms[i] + ZONE_MS) % DAY_MS
-            if auctions[exchange, 0] <= of_day < auctions[exchange, 1] and derived[s, 1] != 0:
-                status[i] = AUCTION
-                totals[AUCTION] += 1
-                continue
-            if counts[s, SEEN] - counts[s, DROPPED] == room:
-                _compute(
-                    s, program, parameters, limits, counts, bars, marks, outputs, memory, memory_at, scratch
-                )
-                places.drop_old_rows(s, limits, counts, bars, marks, outputs)
-            code, slot = places.put(
-                s, time_ms[i],
-                prices[i, OPEN], prices[i, HIGH], prices[i, LOW], prices[i, CLOSE], volume[i], closed[i],
-                partition, offsets[i], append_ms[i], limits, counts, bars, marks,
-            )  # fmt: skip
+            code = IGNORED
+            if s >= 0 and source >= 0:
+                code = rows.screened(s, time_ms[i], derived, auctions)
+            if code == NEW:
+                for k in range(rows.SELF, derived.shape[1], 2):
+                    d = rows.kth_series(s, k, derived)
+                    if d != NO_SERIES and counts[d, SEEN] - counts[d, DROPPED] == room:
+                        _compute(
+                            d, program, parameters, limits, counts, bars, marks, outputs, memory, memory_at,
+                            scratch,
+                        )  # fmt: skip
+                        places.drop_old_rows(d, limits, counts, bars, marks, outputs)
+                code, touches = rows.put_row(
+                    s, time_ms[i],
+                    prices[i, OPEN], prices[i, HIGH], prices[i, LOW], prices[i, CLOSE], volume[i], closed[i],
+                    partition, offsets[i], append_ms[i],
+                    derived, blocks, limits, counts, bars, marks, touched, touches,
+                )  # fmt: skip
             status[i] = code
             totals[code] += 1
-            if counts[s, TOUCHED] == 0:
-                counts[s, TOUCHED] = 1
-                touched[touches] = s
-                touches += 1
-            if code in (DUPLICATE, LATE):
-                continue
-            for k in range(2, derived.shape[1], 2):
-                d = derived[s, k]
-                if d == NO_SERIES:
-                    continue
-                if counts[d, SEEN] - counts[d, DROPPED] == room:
-                    _compute(
-                        d, program, parameters, limits, counts, bars, marks, outputs, memory, memory_at,
-                        scratch,
-                    )  # fmt: skip
-                    places.drop_old_rows(d, limits, counts, bars, marks, outputs)
-                begins, ends = sessions.bucket(time_ms[i], derived[s, k + 1], blocks[exchange])
-                rows = counts[s, SEEN] - counts[s, DROPPED]
-                at = slot
-                while at > 0 and bars[s, TIME, at - 1] >= begins:
-                    at -= 1
-                opened = bars[s, OPEN, at]
-                high = bars[s, HIGH, at]
-                low = bars[s, LOW, at]
-                total = 0.0
-                newest = at
-                while at < rows and bars[s, TIME, at] < ends:
-                    high = max(high, bars[s, HIGH, at])
-                    low = min(low, bars[s, LOW, at])
-                    total += bars[s, VOLUME, at]
-                    newest = at
-                    at += 1
-                complete = newest < rows - 1 or (
-                    marks[s, newest, CLOSED] != 0 and marks[s, newest, TIME_MS] + MINUTE_MS >= ends
-                )
-                places.put(
-                    d, begins, opened, high, low, bars[s, CLOSE, newest], total, complete,
-                    partition, offsets[i], append_ms[i], limits, counts, bars, marks,
-                )  # fmt: skip
-                if counts[d, TOUCHED] == 0:
-                    counts[d, TOUCHED] = 1
-                    touched[touches] = d
-                    touches += 1
         for k in range(touches):
             s = touched[k]
             counts[s, TOUCHED] = 0
@@ -248,7 +191,7 @@ def _build_apply_bars(source: int) -> Callable[..., None]:
 
 def _source_digest() -> int:
     checksum = dispatch.source_digest()
-    for module in (layout, places, sessions):
+    for module in (layout, places, rows, sessions, states):
         checksum = zlib.crc32(Path(str(module.__file__)).read_bytes(), checksum)
     return zlib.crc32(Path(__file__).read_bytes(), checksum)
 
