@@ -69,15 +69,19 @@ class TechnicalEngine:
         self._tracked = frozenset(settings.tracked_intervals()) - frozenset(settings.resample)
         self._resample = settings.resample
         horizon = settings.late_bars
-        keep = max(settings.history_bars, 2 * horizon + self.indicators.lookback + 1 + _LONGEST_BUCKET)
-        self._limits = np.array([settings.history_bars, horizon, keep], np.int64)
-        # Half as many again: a drop moves what is kept, and this makes it rare.
-        self._room = keep + keep // 2
+        lookback = self.indicators.lookback
+        least = 2 * horizon + lookback + 1 + _LONGEST_BUCKET
+        keep = max(settings.history_bars, least)
+        self._limits = np.array([settings.history_bars, horizon, keep, least, lookback], np.int64)
+        # Half as many again: a drop moves what is kept, and this makes it rare. Odd: the same row of
+        # all series would otherwise fall into the same few sets of the caches.
+        self._room = (keep + keep // 2) | 1
         self._exchange_of = exchange_of
         self._indices = frozenset(market.indices)
         self._exchanges = {name: number for number, name in enumerate(market.exchanges)}
         self._auctions, self._blocks = _sessions(market)
-        self._scratch = np.zeros((len(self.indicators.output_names), dispatch.CHUNK))
+        # Wider than is needed: see _room.
+        self._scratch = np.zeros((len(self.indicators.output_names), dispatch.CHUNK + 8))
         self._allocate(FIRST_CAPACITY)
         self._memory: NDArray[np.float64]
         self._grow_memory(0, FIRST_CAPACITY)
