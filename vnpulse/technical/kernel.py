@@ -40,7 +40,8 @@ from vnpulse.technical.layout import (
 )
 
 AHEAD = 4
-"""Series whose memory is asked for while one is computed; fewer come too late, more do not fit (measured)."""
+"""So many series before a series' turn its memory is asked for, and twice as many before, where its rows
+are. 2 did no worse: memory answers within the time of one or two series."""
 
 ABREAST = 8
 """Outputs that are moved to their rows together: as many as a line of memory holds."""
