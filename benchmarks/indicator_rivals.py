@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,6 +131,10 @@ RIVALS: dict[str, Rivals] = {
 }
 
 
+Run = Callable[[int, int], float]
+"""Takes the bars ``first .. last - 1`` of each symbol; returns CPU seconds a bar."""
+
+
 def talib_batch_s(rivals: Sequence[Talib], market: Market, history: int) -> float:
     functions = [(getattr(talib, rival.function), rival) for rival in rivals]
     series = [np.ascontiguousarray(bars[:, :history]) for bars in market.bars]
@@ -152,39 +156,46 @@ def talib_handles(rivals: Sequence[Talib], bars: Array) -> list[tuple[Any, tuple
     return handles
 
 
-def talib_streaming_s(rivals: Sequence[Talib], market: Market, history: int, rounds: int) -> float:
-    """Return the CPU seconds of ``rounds`` bars of each symbol, in the order of a feed."""
+def talib_streaming(rivals: Sequence[Talib], market: Market, history: int) -> Run:
+    """Open handles on the history; a run updates them with bars of each symbol, in the order of a feed."""
     states = [talib_handles(rivals, bars[:, :history]) for bars in market.bars]
-    live = market.bars[:, :, history : history + rounds].transpose(2, 0, 1).tolist()
 
-    def work() -> None:
-        for minute in live:
-            for handles, bar in zip(states, minute, strict=True):
-                for handle, inputs in handles:
-                    if len(inputs) == 1:
-                        handle.update(bar[inputs[0]])
-                    else:
-                        handle.update(*[bar[column] for column in inputs])
+    def run(first: int, last: int) -> float:
+        live = market.bars[:, :, first:last].transpose(2, 0, 1).tolist()
 
-    return cpu_s(work)
+        def work() -> None:
+            for minute in live:
+                for handles, bar in zip(states, minute, strict=True):
+                    for handle, inputs in handles:
+                        if len(inputs) == 1:
+                            handle.update(bar[inputs[0]])
+                        else:
+                            handle.update(*[bar[column] for column in inputs])
+
+        return cpu_s(work) / len(states) / (last - first)
+
+    return run
 
 
-def talib_window_s(rivals: Sequence[Talib], market: Market, history: int, rounds: int) -> float:
-    """Return the CPU seconds of ``rounds`` bars of each symbol, each computed of a window anew."""
+def talib_window(rivals: Sequence[Talib], market: Market) -> Run:
+    """A run computes each bar of each symbol of a window anew."""
     functions = [(getattr(talib, rival.function), rival) for rival in rivals]
     # The best case of a window: bars lie in one long buffer, so that a bar is a write and a slice.
     buffers = market.bars.copy()
 
-    def work() -> None:
-        for minute in range(history, history + rounds):
-            begin = minute + 1 - WINDOW_BARS
-            for buffer, bars in zip(buffers, market.bars, strict=True):
-                buffer[:, minute] = bars[:, minute]
-                window = buffer[:, begin : minute + 1]
-                for function, rival in functions:
-                    function(*(window[column] for column in rival.inputs), **rival.parameters)
+    def run(first: int, last: int) -> float:
+        def work() -> None:
+            for minute in range(first, last):
+                begin = minute + 1 - WINDOW_BARS
+                for buffer, bars in zip(buffers, market.bars, strict=True):
+                    buffer[:, minute] = bars[:, minute]
+                    window = buffer[:, begin : minute + 1]
+                    for function, rival in functions:
+                        function(*(window[column] for column in rival.inputs), **rival.parameters)
 
-    return cpu_s(work)
+        return cpu_s(work) / len(buffers) / (last - first)
+
+    return run
 
 
 def window_error(rivals: Sequence[Talib], market: Market, history: int) -> float:
@@ -201,7 +212,7 @@ def window_error(rivals: Sequence[Talib], market: Market, history: int) -> float
     return worst
 
 
-def measure_talib(rivals: Sequence[Talib], market: Market, history: int, rounds: int) -> dict[str, Any]:
+def measure_talib(rivals: Sequence[Talib], market: Market, history: int) -> dict[str, Any]:
     symbols = len(market.symbols)
     computed = [rival.function for rival in rivals]
     opened: list[Any] = []
@@ -217,21 +228,15 @@ def measure_talib(rivals: Sequence[Talib], market: Market, history: int, rounds:
     resident = (psutil.Process().memory_info().rss - before) / MORE_HANDLES
     opened.clear()
     return {
-        "talib_batch": {
-            "version": talib.__version__,
-            "computed": computed,
-            "bulk_bars_per_s": per_s(symbols * history, talib_batch_s(rivals, market, history)),
-        },
+        "talib_batch": {"version": talib.__version__, "computed": computed},
         "talib_streaming": {
             "computed": computed,
-            "live_bars_per_s": per_s(symbols * rounds, talib_streaming_s(rivals, market, history, rounds)),
             "warm_up_s": round(opening, 3),
             "memory_per_symbol_bytes": {"handles": round(resident / symbols)},
         },
         "talib_window": {
             "computed": computed,
             "window_bars": WINDOW_BARS,
-            "live_bars_per_s": per_s(symbols * rounds, talib_window_s(rivals, market, history, rounds)),
             "memory_per_symbol_bytes": {"window": 5 * 8 * WINDOW_BARS},
             "worst_relative_error": float(f"{window_error(rivals, market, history):.2g}"),
         },
@@ -242,12 +247,15 @@ def talipp_state(classes: dict[str, Any], rivals: Sequence[Talipp]) -> list[tupl
     return [(classes[rival.name](*rival.parameters), rival.bars) for rival in rivals]
 
 
-def measure_talipp(rivals: Sequence[Talipp], market: Market, history: int, rounds: int) -> dict[str, Any]:
+def measure_talipp(
+    rivals: Sequence[Talipp], market: Market, history: int
+) -> tuple[dict[str, Any], Run | None]:
+    """Return what is known of talipp without a contest, and a run that adds bars to it."""
     try:
         module = importlib.import_module("talipp.indicators")
         ohlcv = importlib.import_module("talipp.ohlcv").OHLCV
     except ImportError:
-        return {"skipped": "not installed"}
+        return {"skipped": "not installed"}, None
     classes = vars(module)
 
     def feed(states: list[list[tuple[Any, bool]]], series: list[list[list[float]]]) -> None:
@@ -257,25 +265,27 @@ def measure_talipp(rivals: Sequence[Talipp], market: Market, history: int, round
                 for indicator, wants_bar in state:
                     indicator.add(bar if wants_bar else bar.close)
 
-    columns = [OPEN, HIGH, LOW, CLOSE, VOLUME]
-    bars = market.bars[:SLOW_SYMBOLS, columns].transpose(0, 2, 1)
+    bars = market.bars[:SLOW_SYMBOLS, [OPEN, HIGH, LOW, CLOSE, VOLUME]].transpose(0, 2, 1)
     past = [one[:history].tolist() for one in bars]
-    live = [one[history : history + rounds].tolist() for one in bars]
     states = [talipp_state(classes, rivals) for _ in bars]
     warmed = cpu_s(lambda: feed(states, past))
-    spent = cpu_s(lambda: feed(states, live))
+
+    def run(first: int, last: int) -> float:
+        live = [one[first:last].tolist() for one in bars]
+        return cpu_s(lambda: feed(states, live)) / len(bars) / (last - first)
+
     tracemalloc.start()
     traced = [talipp_state(classes, rivals) for _ in range(TRACED_SYMBOLS)]
     feed(traced, past[:TRACED_SYMBOLS])
     memory = tracemalloc.get_traced_memory()[0] / TRACED_SYMBOLS
     tracemalloc.stop()
-    return {
+    known = {
         "computed": [rival.name for rival in rivals],
         "symbols": len(bars),
-        "live_bars_per_s": per_s(len(bars) * rounds, spent),
         "warm_up_s": round(warmed * len(market.symbols) / len(bars), 1),
         "memory_per_symbol_bytes": {"indicators_with_all_their_past": round(memory)},
     }
+    return known, run
 
 
 def measure_pandas_ta(rivals: Sequence[PandasTa], market: Market, history: int) -> dict[str, Any]:

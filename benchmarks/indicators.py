@@ -4,10 +4,11 @@ Run by hand on a quiet machine: ``.venv/bin/python benchmarks/indicators.py``. t
 (or pandas-ta-classic) are compared where they are installed; a folder will do (``uv pip install
 --target FOLDER talipp pandas-ta-classic``, then ``PYTHONPATH=FOLDER``).
 
-Everything runs in one thread, and times are CPU seconds of this process, so that what else the
-machine does counts as little as it can. A market of the wanted size is made of the file's symbols
-under other names, each copy beginning a bar later than the one before. The comparison is over the
-indicators that all of the libraries have; ``per_indicator`` has ours one by one.
+Everything runs in one thread, and times are CPU seconds of this process. What else the machine does
+still counts, by the caches that it takes; so all libraries take turns, a ratio is taken within each
+turn, and of the ratios of all turns the median and the range are given. A market of the wanted size
+is made of the file's symbols under other names, each copy beginning a bar later than the one before.
+The comparison is over the indicators that all of the libraries have; ``per_indicator`` has ours one by one.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import gc
 import json
 import pickle
 import platform
+import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +35,10 @@ from indicator_rivals import (
     measure_talib,
     measure_talipp,
     talib_batch_s,
-    talib_streaming_s,
+    talib_streaming,
+    talib_window,
 )
 
-from vnpulse.batches import BarBatch
 from vnpulse.demo.sample import DATA_DIR
 from vnpulse.indicators.catalogue import KINDS, IndicatorSet, Spec, every_indicator, parse
 from vnpulse.market import load_market
@@ -55,42 +58,58 @@ def new_engine(indicators: Sequence[str]) -> TechnicalEngine:
 
 def warmed_engine(indicators: Sequence[str], market: Market, history: int) -> tuple[TechnicalEngine, float]:
     """Return an engine that has seen the history by time, and the CPU seconds that took."""
-    minutes = max(1, LONG_BATCH // len(market.symbols))
-    stretches = [(begin, min(begin + minutes, history)) for begin in range(0, history, minutes)]
-    return backfilled(indicators, (market.batch(slice(None), *stretch) for stretch in stretches))
-
-
-def backfilled(indicators: Sequence[str], batches: Iterator[BarBatch]) -> tuple[TechnicalEngine, float]:
-    """Return an engine that has applied the batches, and the CPU seconds that took."""
     engine = new_engine(indicators)
+    minutes = max(1, LONG_BATCH // len(market.symbols))
     spent = 0.0
-    for batch in batches:
+    for begin in range(0, history, minutes):
+        batch = market.batch(slice(None), begin, min(begin + minutes, history))
         before = time.process_time()
         engine.apply(batch)
         spent += time.process_time() - before
     return engine, spent
 
 
-def live_rates(
-    engine: TechnicalEngine, market: Market, first: int, rounds: int, sizes: Sequence[int]
-) -> dict[int, float]:
-    """Return seconds a bar by batch size, of the best of ``rounds`` rounds of all symbols."""
-    rates = {}
-    for size in sizes:
-        seconds = []
-        for minute in range(first, first + rounds):
-            batches = list(market.batches(size, minute, minute + 1))
-            before = time.process_time()
-            for batch in batches:
-                engine.apply(batch)
-            seconds.append(time.process_time() - before)
-        first += rounds
-        rates[size] = min(seconds) / len(market.symbols)
-    return rates
+def live_s(engine: TechnicalEngine, market: Market, first: int, last: int, size: int) -> float:
+    """Return CPU seconds a bar of the bars ``first .. last - 1`` of all symbols, in batches of ``size``."""
+    batches = list(market.batches(size, first, last))
+
+    def work() -> None:
+        for batch in batches:
+            engine.apply(batch)
+
+    return cpu_s(work) / len(market.symbols) / (last - first)
+
+
+def backfill_s(indicators: Sequence[str], market: Market, history: int, by_symbol: bool, used: bool) -> float:
+    """Return CPU seconds a bar of a backfill by a new engine.
+
+    On ``used`` memory: of a small virtual machine whose host has given the process's memory to others,
+    the first touch of it takes longer than everything that is done with it.
+    """
+    symbols, rows = len(market.symbols), len(market.symbols) * history
+    step = max(1, LONG_BATCH // (history if by_symbol else symbols))
+    engine = new_engine(indicators)
+    if used:
+        engine.apply(market.batch(slice(None), 0, 1))
+        for array in (engine.bars, engine.marks, engine.outputs):
+            array[:] = array
+    first = int(used)
+    spent = 0.0
+    for begin in range(0 if by_symbol else first, symbols if by_symbol else history, step):
+        end = begin + step
+        batch = (
+            market.batch(slice(begin, end), first, history, by_symbol=True)
+            if by_symbol
+            else market.batch(slice(None), begin, min(end, history))
+        )
+        before = time.process_time()
+        engine.apply(batch)
+        spent += time.process_time() - before
+    return spent / rows
 
 
 def bulk_s(specs: Sequence[Spec], market: Market, history: int) -> float:
-    """Return the CPU seconds of IndicatorSet.compute over the history of every symbol."""
+    """Return the CPU seconds a bar of IndicatorSet.compute over the history of every symbol."""
     indicators = IndicatorSet(specs)
     series = [np.ascontiguousarray(bars[:, :history]) for bars in market.bars]
 
@@ -98,29 +117,23 @@ def bulk_s(specs: Sequence[Spec], market: Market, history: int) -> float:
         for bars in series:
             indicators.compute(bars)
 
-    return min(cpu_s(work) for _ in range(3))
+    return min(cpu_s(work) for _ in range(3)) / len(series) / history
 
 
-def measure_ours(texts: Sequence[str], market: Market, history: int, rounds: int) -> dict[str, Any]:
-    specs = [parse(text) for text in texts]
-    indicators = IndicatorSet(specs)
-    rows = len(market.symbols) * history
+def measure_ours(
+    texts: Sequence[str], market: Market, history: int
+) -> tuple[dict[str, Any], TechnicalEngine]:
+    """Return what is known of ours without a contest, and an engine that has seen the history."""
+    indicators = IndicatorSet([parse(text) for text in texts])
     new_engine(texts).apply(market.batch(slice(0, 1), 0, 1))  # compiled, or loaded, before it is timed
     gc.collect()
     before = psutil.Process().memory_info().rss
-    engine, backfill = warmed_engine(texts, market, history)
+    engine, spent = warmed_engine(texts, market, history)
     resident = psutil.Process().memory_info().rss - before
     carried = pickle.dumps(engine.snapshot())
-    live = live_rates(engine, market, history, rounds, BATCH_SIZES)
-    symbols = max(1, LONG_BATCH // history)
-    groups = (slice(begin, begin + symbols) for begin in range(0, len(market.symbols), symbols))
-    _, by_symbol = backfilled(texts, (market.batch(group, 0, history, by_symbol=True) for group in groups))
-    return {
+    known = {
         "computed": list(indicators.output_names),
-        "live_bars_per_s": {f"batches of {size}": per_s(1, seconds) for size, seconds in live.items()},
-        "bulk_bars_per_s": per_s(rows, bulk_s(specs, market, history)),
-        "backfill_bars_per_s": {"by time": per_s(rows, backfill), "by symbol": per_s(rows, by_symbol)},
-        "warm_up_s": {"by time": round(backfill, 3), "by symbol": round(by_symbol, 3)},
+        "warm_up_s": round(spent, 3),
         "restore_s": round(cpu_s(lambda: new_engine(texts).restore(pickle.loads(carried))), 3),
         "memory_per_symbol_bytes": {
             "indicator_state": indicators.state_size * 8,
@@ -128,6 +141,31 @@ def measure_ours(texts: Sequence[str], market: Market, history: int, rounds: int
             "engine_with_its_history_rows": round(resident / len(market.symbols)),
         },
     }
+    return known, engine
+
+
+def contest(candidates: Mapping[str, Callable[[int], float]], turns: int) -> dict[str, list[float]]:
+    """Return seconds a bar of every candidate in each turn; a candidate is told the number of its turn."""
+    taken: dict[str, list[float]] = {name: [] for name in candidates}
+    for turn in range(turns):
+        for name, run in candidates.items():
+            taken[name].append(run(turn))
+    return taken
+
+
+def rates(taken: Mapping[str, Sequence[float]]) -> dict[str, int]:
+    """Return bars a second of the median turn."""
+    return {name: per_s(1, statistics.median(seconds)) for name, seconds in taken.items()}
+
+
+def times_as_fast(taken: Mapping[str, Sequence[float]], ours: str, others: Sequence[str]) -> dict[str, Any]:
+    """Return by how much ``ours`` beats each of the others: median, least and most of the turns."""
+    compared = {}
+    for other in others:
+        ratios = [theirs / own for theirs, own in zip(taken[other], taken[ours], strict=True)]
+        spread = {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
+        compared[f"{ours}, x {other}"] = {name: float(f"{ratio:.3g}") for name, ratio in spread.items()}
+    return compared
 
 
 def measure_each(market: Market, history: int, rounds: int) -> dict[str, Any]:
@@ -140,48 +178,24 @@ def measure_each(market: Market, history: int, rounds: int) -> dict[str, Any]:
 
     def live_ns(texts: Sequence[str]) -> float:
         engine, _ = warmed_engine(texts, market, history)
-        return live_rates(engine, market, history, rounds, [size])[size] * 1e9
+        minutes = range(history, history + rounds)
+        return min(live_s(engine, market, minute, minute + 1, size) for minute in minutes) * 1e9
 
     nothing = live_ns([])
     each: dict[str, Any] = {"(the engine alone)": {"live": round(nothing)}}
     for spec in every_indicator():
         row: dict[str, float] = {
-            "bulk": round(bulk_s([spec], market, history) / rows * 1e9, 1),
+            "bulk": round(bulk_s([spec], market, history) * 1e9, 1),
             "live": round(live_ns([str(spec)]) - nothing),
         }
         rivals = RIVALS.get(spec.kind)
         if rivals is not None:
             row["talib_bulk"] = round(talib_batch_s(rivals.talib, market, history) / rows * 1e9, 1)
             row["bulk_times_talib"] = round(row["talib_bulk"] / row["bulk"], 2)
-            streamed = talib_streaming_s(rivals.talib, market, history, rounds) / size / rounds
+            streamed = talib_streaming(rivals.talib, market, history)(history, history + rounds)
             row["talib_streaming"] = round(streamed * 1e9)
         each[str(spec)] = row
     return each
-
-
-def ratios(results: dict[str, Any]) -> dict[str, float]:
-    """Return how many times as fast we are: live in the largest batches, bulk as IndicatorSet.compute."""
-    ours = results["vnpulse"]
-    live = ours["live_bars_per_s"][f"batches of {BATCH_SIZES[-1]}"]
-    one = ours["live_bars_per_s"][f"batches of {BATCH_SIZES[0]}"]
-    compared = {
-        f"live, x {name}": live / results[name]["live_bars_per_s"]
-        for name in ("talipp", "talib_streaming", "talib_window", "pandas_ta")
-        if "live_bars_per_s" in results[name]
-    }
-    compared["live one bar at a time, x talib_streaming"] = (
-        one / results["talib_streaming"]["live_bars_per_s"]
-    )
-    compared |= {
-        f"bulk, x {name}": ours["bulk_bars_per_s"] / results[name]["bulk_bars_per_s"]
-        for name in ("talib_batch", "pandas_ta")
-        if "bulk_bars_per_s" in results[name]
-    }
-    compared |= {
-        f"backfill {order}, x talib_batch": rate / results["talib_batch"]["bulk_bars_per_s"]
-        for order, rate in ours["backfill_bars_per_s"].items()
-    }
-    return {name: float(f"{ratio:.3g}") for name, ratio in compared.items()}
 
 
 def main() -> None:
@@ -189,28 +203,69 @@ def main() -> None:
     parser.add_argument("--bars", type=Path, default=DATA_DIR / "bars_1m.parquet", metavar="FILE.parquet")
     parser.add_argument("--symbols", type=int, default=1_600)
     parser.add_argument("--history", type=int, default=500, help="bars a symbol before it goes live")
-    parser.add_argument("--rounds", type=int, default=12, help="live bars a symbol, for each batch size")
+    parser.add_argument("--rounds", type=int, default=6, help="live bars a symbol, a turn and batch size")
+    parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--no-each", action="store_true", help="leave out per_indicator")
     arguments = parser.parse_args()
-    history, rounds = arguments.history, arguments.rounds
+    history, rounds, turns = arguments.history, arguments.rounds, arguments.turns
     if history < WINDOW_BARS:
         parser.error(f"--history was {history}, must be at least {WINDOW_BARS}")
-    market = load_bars(arguments.bars, arguments.symbols, history + len(BATCH_SIZES) * rounds)
+    market = load_bars(arguments.bars, arguments.symbols, history + len(BATCH_SIZES) * rounds * turns)
     shared = {
         kind: rivals
         for kind, rivals in RIVALS.items()
         if kind in KINDS and rivals.talipp is not None and rivals.pandas_ta is not None
     }
     texts = [str(parse(kind)) for kind in shared]
-    results: dict[str, Any] = {"vnpulse": measure_ours(texts, market, history, rounds)}
-    results |= measure_talib(
-        [function for rivals in shared.values() for function in rivals.talib], market, history, rounds
+    specs = [parse(text) for text in texts]
+    talib_functions = [function for rivals in shared.values() for function in rivals.talib]
+    ours, engine = measure_ours(texts, market, history)
+    talipp, talipp_run = measure_talipp(
+        [rivals.talipp for rivals in shared.values() if rivals.talipp], market, history
     )
-    results["talipp"] = measure_talipp(
-        [rivals.talipp for rivals in shared.values() if rivals.talipp], market, history, rounds
+    runs = {
+        "talib_streaming": talib_streaming(talib_functions, market, history),
+        "talib_window": talib_window(talib_functions, market),
+        **({"talipp": talipp_run} if talipp_run is not None else {}),
+    }
+
+    def live(turn: int, size: int) -> float:
+        first = history + (turn * len(BATCH_SIZES) + BATCH_SIZES.index(size)) * rounds
+        return live_s(engine, market, first, first + rounds, size)
+
+    by_size = {f"batches of {size}": size for size in BATCH_SIZES}
+    lived = contest(
+        {name: partial(live, size=size) for name, size in by_size.items()}
+        | {
+            name: lambda turn, run=run: run(history + turn * rounds, history + (turn + 1) * rounds)
+            for name, run in runs.items()
+        },
+        turns,
     )
-    results["pandas_ta"] = measure_pandas_ta(
-        [rivals.pandas_ta for rivals in shared.values() if rivals.pandas_ta], market, history
+    filled = contest(
+        {
+            "talib_batch": lambda _: (
+                talib_batch_s(talib_functions, market, history) / len(market.symbols) / history
+            ),
+            "compute": lambda _: bulk_s(specs, market, history),
+        }
+        | {
+            f"backfill by {order}, {memory} memory": partial(
+                lambda _, by_symbol, used: backfill_s(texts, market, history, by_symbol, used),
+                by_symbol=order == "symbol",
+                used=memory == "used",
+            )
+            for order in ("time", "symbol")
+            for memory in ("used", "new")
+        },
+        turns,
+    )
+    largest = f"batches of {BATCH_SIZES[-1]}"
+    every = [str(spec) for spec in every_indicator()]
+    every_known, every_engine = measure_ours(every, market, history)
+    every_live = min(
+        live_s(every_engine, market, minute, minute + 1, BATCH_SIZES[-1])
+        for minute in range(history, history + rounds)
     )
     report = {
         "python": platform.python_version(),
@@ -218,11 +273,30 @@ def main() -> None:
         "symbols": len(market.symbols),
         "history_bars": history,
         "indicators": texts,
-        "ratios": ratios(results),
-        **results,
-        "vnpulse_every_indicator": measure_ours(
-            [str(spec) for spec in every_indicator()], market, history, rounds
+        "turns": turns,
+        "ratios": {
+            **times_as_fast(lived, largest, list(runs)),
+            **times_as_fast(lived, "batches of 1", ["talib_streaming"]),
+            **{
+                name: spread
+                for one in filled
+                if one != "talib_batch"
+                for name, spread in times_as_fast(filled, one, ["talib_batch"]).items()
+            },
+        },
+        "live_bars_per_s": rates(lived),
+        "bulk_bars_per_s": rates(filled),
+        "vnpulse": ours,
+        **measure_talib(talib_functions, market, history),
+        "talipp": talipp,
+        "pandas_ta": measure_pandas_ta(
+            [rivals.pandas_ta for rivals in shared.values() if rivals.pandas_ta], market, history
         ),
+        "vnpulse_every_indicator": {
+            **every_known,
+            "live_bars_per_s": {largest: per_s(1, every_live)},
+            "bulk_bars_per_s": per_s(1, bulk_s(every_indicator(), market, history)),
+        },
     }
     if not arguments.no_each:
         report["per_indicator_ns_a_bar"] = measure_each(market, history, rounds)

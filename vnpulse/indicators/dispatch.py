@@ -87,7 +87,7 @@ OPCODE, STATE_AT, COLUMN = range(3)
 PROGRAM_COLUMNS = 3
 MOST_PARAMETERS = 3
 
-CHUNK = 256
+CHUNK = 128
 """Rows that one indicator after the other runs over: their bars and outputs stay in the nearest caches."""
 
 
@@ -115,7 +115,8 @@ def _build_run_program(source: int) -> Callable[..., None]:
             types.float64[::1],
             types.float64[:, ::1],
             types.int64,
-        )
+        ),
+        allocates=False,
     )
     def run_program(
         program: NDArray[np.int64],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,8 @@ FIRST_CAPACITY = 64
 _LONGEST_BUCKET = 60
 """Bars of RESAMPLED_FROM that a longer intraday bar is made of."""
 
-_STATE = ("counts", "bars", "marks", "outputs", "_memory", "_memory_at")
+_ROWS = ("counts", "bars", "marks", "outputs", "_memory_at")
+_MEMORY = "_memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +69,22 @@ class TechnicalEngine:
         self._tracked = frozenset(settings.tracked_intervals()) - frozenset(settings.resample)
         self._resample = settings.resample
         horizon = settings.late_bars
-        keep = max(settings.history_bars, 2 * horizon + self.indicators.lookback + 1 + _LONGEST_BUCKET)
-        self._limits = np.array([settings.history_bars, horizon, keep], np.int64)
-        # Half as many again: a drop moves what is kept, and this makes it rare.
-        self._room = keep + keep // 2
+        lookback = self.indicators.lookback
+        least = 2 * horizon + lookback + 1 + _LONGEST_BUCKET
+        keep = max(settings.history_bars, least)
+        self._limits = np.array([settings.history_bars, horizon, keep, least, lookback], np.int64)
+        # Half as many again: a drop moves what is kept, and this makes it rare. Odd: the same row of
+        # all series would otherwise fall into the same few sets of the caches.
+        self._room = (keep + keep // 2) | 1
         self._exchange_of = exchange_of
         self._indices = frozenset(market.indices)
         self._exchanges = {name: number for number, name in enumerate(market.exchanges)}
         self._auctions, self._blocks = _sessions(market)
-        self._scratch = np.zeros((len(self.indicators.output_names), dispatch.CHUNK))
+        # Wider than is needed: see _room.
+        self._scratch = np.zeros((len(self.indicators.output_names), dispatch.CHUNK + 8))
         self._allocate(FIRST_CAPACITY)
+        self._memory: NDArray[np.float64]
+        self._grow_memory(0, FIRST_CAPACITY)
 
     def _allocate(self, series: int) -> None:
         room = self._room
@@ -85,24 +93,39 @@ class TechnicalEngine:
         self.bars = np.zeros((series, columns.BAR_ROWS, room))
         self.marks = np.zeros((series, room, layout.MARKS), np.int64)
         self.outputs = np.zeros((series, room, len(self.indicators.output_names)))
-        self._memory = np.zeros((series, layout.STATES, self.indicators.state_size))
         self._memory_at = np.full((series, layout.STATES), layout.UNSET, np.int64)
         # A state of zeros is right before the first bar.
         self._memory_at[:, [layout.HEAD, layout.CHECKPOINT]] = 0
         self._derived = np.zeros((series, 2 + 2 * len(self._resample)), np.int64)
         self._derived[:, 2::2] = layout.NO_SERIES
 
+    def _grow_memory(self, used: int, series: int) -> None:
+        """Make room for the states of ``series`` series; keep those of the first ``used``."""
+        memory = np.zeros((series, layout.STATES, self.indicators.state_size))
+        if used:
+            memory[:used] = self._memory[:used]
+        self._memory = memory
+
+    def _read_memory(self, used: int) -> NDArray[np.float64]:
+        """Return a copy of the states of the first ``used`` series, [used, STATES, M]."""
+        return self._memory[:used].copy()
+
+    def _write_memory(self, memory: NDArray[Any]) -> None:
+        """Take the states of the first series; their bars are there."""
+        self._memory[: len(memory)] = memory
+
     def _grow(self) -> None:
         """Double the room until every numbered series fits."""
-        before, derived = self._used_state(), self._derived
-        capacity = len(self.counts)
+        before, derived = self._used_rows(), self._derived
+        used = capacity = len(self.counts)
         while capacity < len(self.series):
             capacity *= 2
         self._allocate(capacity)
-        self._take(before)
+        self._take_rows(before)
+        self._grow_memory(used, capacity)
         self._derived[: len(derived)] = derived
 
-    def _used_state(self) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
+    def _used_rows(self) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
         """Return views of what the arrays hold; rows never written stay untouched and take no memory."""
         used = min(len(self.series), len(self.counts))
         counts = self.counts[:used]
@@ -112,15 +135,17 @@ class TechnicalEngine:
             "marks": np.s_[:used, :rows],
             "outputs": np.s_[:used, :rows],
         }
-        return {name: getattr(self, name)[written.get(name, np.s_[:used])] for name in _STATE}
+        return {name: getattr(self, name)[written.get(name, np.s_[:used])] for name in _ROWS}
 
-    def _take(self, state: Mapping[str, NDArray[np.float64] | NDArray[np.int64]]) -> None:
-        for name, values in state.items():
+    def _take_rows(self, state: Mapping[str, NDArray[np.float64] | NDArray[np.int64]]) -> None:
+        for name in _ROWS:
+            values = state[name]
             getattr(self, name)[tuple(map(slice, values.shape))] = values
 
     def snapshot(self) -> EngineSnapshot:
         """Return a copy of the state of every series and of its recent rows."""
-        state = {name: values.copy() for name, values in self._used_state().items()}
+        state = {name: values.copy() for name, values in self._used_rows().items()}
+        state[_MEMORY] = self._read_memory(len(self.series))
         return EngineSnapshot(self._digest, tuple(self.series), self.totals.copy(), state)
 
     def restore(self, snapshot: EngineSnapshot) -> None:
@@ -135,7 +160,8 @@ class TechnicalEngine:
         for series in snapshot.series:
             if series not in self.numbers:  # Those that are made of others are numbered with them.
                 self._number(series)
-        self._take(snapshot.state)
+        self._take_rows(snapshot.state)
+        self._write_memory(snapshot.state[_MEMORY])
         self.totals[:] = snapshot.totals
 
     def _number(self, series: Series) -> int:
@@ -195,6 +221,13 @@ class TechnicalEngine:
         """
         lookup = self._lookup(batch, first_row)
         status = np.full(len(batch), layout.IGNORED, np.int8)
+        self._run(batch, first_row, lookup, status)
+        return status
+
+    def _run(
+        self, batch: BarBatch, first_row: int, lookup: NDArray[np.int64], status: NDArray[np.int8]
+    ) -> None:
+        """Put the rows in their places, compute what changed, and write and count each one's status."""
         kernel.apply_bars(
             first_row,
             batch.partition,
@@ -222,7 +255,6 @@ class TechnicalEngine:
             status,
             self.totals,
         )
-        return status
 
     def rows(self, number: int) -> int:
         """Return how many rows of a series are held; the newest has the slot ``rows - 1``."""

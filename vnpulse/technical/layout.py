@@ -52,8 +52,9 @@ in its place. late: too old for that. auction: of a phase without trades. ignore
 is not tracked."""
 
 # Entries of ``limits``.
-HISTORY, HORIZON, KEEP = range(3)
-"""Rows that searches reach back; rows that a bar may be late; rows that survive a drop."""
+HISTORY, HORIZON, KEEP, LEAST, LOOKBACK = range(5)
+"""Rows that searches reach back; rows that a bar may be late; rows that survive a drop; the least of
+them that the next row needs; rows before its own that an indicator reads."""
 
 # What ``derived`` says of a series: the series that are made of it, and over what.
 NO_SERIES = -1

@@ -34,6 +34,28 @@ from vnpulse.technical.layout import (
 
 
 @compiled
+def keep_newest(
+    s: int,
+    keep: int,
+    counts: NDArray[np.int64],
+    bars: NDArray[np.float64],
+    marks: NDArray[np.int64],
+    outputs: NDArray[np.float64],
+) -> None:
+    """Drop all rows of one series but the newest ``keep``; all of them are computed."""
+    gone = counts[s, SEEN] - counts[s, DROPPED] - keep
+    for column in range(BAR_ROWS):
+        for t in range(keep):
+            bars[s, column, t] = bars[s, column, t + gone]
+    for t in range(keep):
+        for k in range(MARKS):
+            marks[s, t, k] = marks[s, t + gone, k]
+        for k in range(outputs.shape[2]):
+            outputs[s, t, k] = outputs[s, t + gone, k]
+    counts[s, DROPPED] += gone
+
+
+@compiled
 def drop_old_rows(
     s: int,
     limits: NDArray[np.int64],
@@ -42,17 +64,8 @@ def drop_old_rows(
     marks: NDArray[np.int64],
     outputs: NDArray[np.float64],
 ) -> None:
-    """Keep the newest rows of one series, all of them computed; make room for others."""
-    gone = counts[s, SEEN] - counts[s, DROPPED] - limits[KEEP]
-    for column in range(BAR_ROWS):
-        for t in range(limits[KEEP]):
-            bars[s, column, t] = bars[s, column, t + gone]
-    for t in range(limits[KEEP]):
-        for k in range(MARKS):
-            marks[s, t, k] = marks[s, t + gone, k]
-        for k in range(outputs.shape[2]):
-            outputs[s, t, k] = outputs[s, t + gone, k]
-    counts[s, DROPPED] += gone
+    """Keep as many of the newest rows of one series as always survive, all of them computed."""
+    keep_newest(s, limits[KEEP], counts, bars, marks, outputs)
 
 
 @compiled

@@ -131,6 +131,36 @@ def test_batches_of_any_size_give_the_same_state(
     assert whole.totals.tolist() == pieces.totals.tolist() == np.bincount(status, minlength=CODES).tolist()
 
 
+@settings(max_examples=10, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    history_bars=st.sampled_from([64, 300]),
+    sizes=st.lists(st.integers(1, 900), min_size=1, max_size=3),
+    again=st.lists(st.tuples(st.integers(0, 899), st.integers(0, 500)), max_size=3),
+)
+def test_of_a_history_longer_than_the_room_the_same_rows_are_held_however_it_comes(
+    engine_of: Any,
+    log: Any,
+    walk: Any,
+    seed: int,
+    history_bars: int,
+    sizes: list[int],
+    again: list[tuple[int, int]],
+) -> None:
+    bars = walk(seed, 1_000, ["FPT"])[:900]
+    for at, back in again:
+        bars.insert(at, bars[max(at - back, 0)]._replace(closed=bool(back % 2)))
+    batch = log().batch(bars)
+    single, pieces = (engine_of(late_bars=1, history_bars=history_bars) for _ in range(2))
+    status = [code for one in _cut(batch, [1]) for code in single.apply(one)]
+    assert [code for one in _cut(batch, sizes) for code in pieces.apply(one)] == status
+    assert single.counts[0, layout.DROPPED] > 0
+    assert single.counts.tolist() == pieces.counts.tolist()
+    rows = single.rows(0)
+    for name, held in (("bars", np.s_[:, :rows]), ("marks", np.s_[:rows]), ("outputs", np.s_[:rows])):
+        assert getattr(single, name)[0][held].tobytes() == getattr(pieces, name)[0][held].tobytes()
+
+
 @settings(max_examples=20, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
@@ -337,6 +367,7 @@ def test_many_new_series_grow_the_arrays_without_touching_the_old(
     grown, roomy = engine_of(), engine_of()
     early, crowd, later = walk(6, 100), [bar(n, 0, 10.0 + i) for i, n in enumerate(names)], walk(7, 200)[300:]
     roomy._allocate(1_024)
+    roomy._grow_memory(0, 1_024)
     for engine in (grown, roomy):
         stream = log()
         for bars in (early, crowd, later):
