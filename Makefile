@@ -6,7 +6,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.11 python3.12,$(shell $(p) -c 
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 
-.PHONY: run test setup lint unit cluster-test clean
+.PHONY: run test setup lint unit cluster-test simulate-gpu gpu-test clean
 .DELETE_ON_ERROR:
 
 run: setup
@@ -29,6 +29,14 @@ unit: setup
 cluster-test: setup
 	unshare --net --mount --pid --fork --kill-child --mount-proc \
 	  sh -c 'mount -t tmpfs tmpfs /tmp && "$$@"; exit $$?' sh $(BIN)/python -m pytest -m cluster tests/cluster
+
+# The GPU's engine over three days of 48 symbols in numba's simulator: some minutes, no GPU.
+simulate-gpu: setup
+	$(BIN)/python -m pytest -m simulator --timeout 3000 tests/unit/technical/test_cuda_engine.py
+
+# On a machine with an NVIDIA GPU and its driver.
+gpu-test: setup
+	$(BIN)/python -m pytest -m gpu tests/unit
 
 setup: .venv/.installed
 

@@ -9,6 +9,7 @@ still counts, by the caches that it takes; so all libraries take turns, a ratio 
 turn, and of the ratios of all turns the median and the range are given. A market of the wanted size
 is made of the file's symbols under other names, each copy beginning a bar later than the one before.
 The comparison is over the indicators that all of the libraries have; ``per_indicator`` has ours one by one.
+Where there is a GPU, ``gpu_beside_cpu`` has both by the clock, which is what somebody waits for.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from indicator_gpu import measure_gpu
 from indicator_market import Market, cpu_s, load_bars, per_s
 from indicator_rivals import (
     RIVALS,
@@ -42,6 +44,7 @@ from indicator_rivals import (
 from vnpulse.demo.sample import DATA_DIR
 from vnpulse.indicators.catalogue import KINDS, IndicatorSet, Spec, every_indicator, parse
 from vnpulse.market import load_market
+from vnpulse.technical.device import open_engine
 from vnpulse.technical.engine import TechnicalEngine
 from vnpulse.technical.settings import TechnicalSettings
 
@@ -50,10 +53,10 @@ LONG_BATCH = 50_000
 """Rows a batch of a backfill."""
 
 
-def new_engine(indicators: Sequence[str]) -> TechnicalEngine:
+def new_engine(indicators: Sequence[str], device: str = "cpu") -> TechnicalEngine:
     # Not validated: the score's own indicators, which no other library has, would have to be there.
-    settings = TechnicalSettings.model_construct(indicators=tuple(indicators))
-    return TechnicalEngine(settings, load_market(), {})
+    settings = TechnicalSettings.model_construct(indicators=tuple(indicators), device=device)
+    return open_engine(settings, load_market(), {})
 
 
 def warmed_engine(indicators: Sequence[str], market: Market, history: int) -> tuple[TechnicalEngine, float]:
@@ -297,6 +300,9 @@ def main() -> None:
             "live_bars_per_s": {largest: per_s(1, every_live)},
             "bulk_bars_per_s": per_s(1, bulk_s(every_indicator(), market, history)),
         },
+        "gpu_beside_cpu": measure_gpu(
+            lambda device: new_engine(texts, device), market, history, rounds, BATCH_SIZES
+        ),
     }
     if not arguments.no_each:
         report["per_indicator_ns_a_bar"] = measure_each(market, history, rounds)

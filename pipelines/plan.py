@@ -55,7 +55,7 @@ class PipelinePlanner:
 
     def plan(self, settings: Settings, running: list[str]) -> Plan:
         """Return the actors of the pipelines, and which of those that run are nobody's."""
-        return plan_for(self.pipelines, look_at(settings), _gpus(), running)
+        return plan_for(self.pipelines, look_at(settings), cluster_gpus(), running)
 
     def shares_with(self, supervisor: str) -> bool:
         """Say whether another supervisor uses the analyzers too."""
@@ -89,7 +89,7 @@ def _stray(name: str) -> ActorSpec:
     )
 
 
-def _gpus() -> float:
+def cluster_gpus() -> float:
     """Return how many GPUs the cluster has."""
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return resources.get("GPU", 0.0)

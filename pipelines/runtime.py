@@ -18,9 +18,9 @@ import ray
 from actors.ray_port import ActorGone, ActorSpec, RayPort
 from actors.supervisor_actor import SupervisorActor
 from pipelines.logs import configure_logging
-from pipelines.plan import PipelinePlanner, overlapping, supervisor_name
+from pipelines.plan import WITH_ANALYZERS, PipelinePlanner, cluster_gpus, overlapping, supervisor_name
 from pipelines.versions import version
-from pipelines.wiring import look_at
+from pipelines.wiring import look_at, require_gpus
 from vnpulse.deployment import resolve
 from vnpulse.embedded.ray_head import ray_environment
 from vnpulse.errors import UserError, VnpulseError
@@ -83,6 +83,8 @@ def run(pipelines: tuple[str, ...], settings: Settings) -> int:
     # After ray.init, which sets handlers of its own.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    if set(pipelines).intersection(WITH_ANALYZERS):
+        require_gpus(settings, cluster_gpus())
     driver = _Driver(pipelines, settings, version(settings, cluster.partitions), ControlStore(database))
     driver.take_over()
     try:

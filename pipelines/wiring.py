@@ -145,6 +145,15 @@ def _analyzer_actors(
     ]
 
 
+def require_gpus(settings: Settings, gpus: float) -> None:
+    """Raise UserError if the settings compute on GPUs in a cluster that has none."""
+    if settings.technical.device == "cuda" and not gpus:
+        raise UserError(
+            f"technical.device was cuda, but no node of the Ray cluster at {settings.ray.address} has a GPU:"
+            " add one, or set technical.device: cpu"
+        )
+
+
 def fit_to_gpus(specs: Iterable[ActorSpec], gpus: float) -> list[ActorSpec]:
     """Return ``specs`` as they can run in a cluster of so many GPUs: without any, all on CPUs."""
     fitted = []

@@ -395,6 +395,13 @@ class Settings(StrictModel):
             raise ValueError("embedded.kafka_security needs kafka.security.protocol SASL_SSL or SSL")
         return self
 
+    @model_validator(mode="after")
+    def _gpu_is_asked_for(self) -> Self:
+        """Ray hides the GPUs of a node from an actor that asks for none."""
+        if self.technical.device == "cuda" and not self.placement.technical.num_gpus:
+            raise ValueError("technical.device cuda needs placement.technical.num_gpus above 0")
+        return self
+
 
 def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings at ``path``; relative paths in it are relative to the working directory.

@@ -93,6 +93,12 @@ def test_an_embedded_stack_takes_no_address_of_another(load: Any, addresses: str
     assert "embedded starts its own" in error(load, f"embedded: {{}}\n{addresses}\n")
 
 
+def test_who_computes_on_a_gpu_must_ask_for_one(load: Any) -> None:
+    cuda = "embedded: {}\ntechnical: {device: cuda}\n"
+    assert "technical.device cuda needs placement.technical.num_gpus above 0" in error(load, cuda)
+    assert load(f"{cuda}placement: {{technical: {{num_gpus: 0.25}}}}\n").technical.device == "cuda"
+
+
 def test_an_embedded_stack_may_use_another_store(load: Any) -> None:
     settings = load("embedded: {}\n", MONGODB_URI=URI)
     assert embedded_config(settings).with_mongo is False

@@ -31,6 +31,7 @@ from vnpulse.messages import (
 )
 from vnpulse.technical import layout, scoring
 from vnpulse.technical.auction import AuctionBars
+from vnpulse.technical.device import open_engine
 from vnpulse.technical.engine import TechnicalEngine
 from vnpulse.technical.price_limits import PriceLimits
 from vnpulse.technical.settings import CONTEXT_INTERVAL, RESAMPLED_FROM, TechnicalSettings
@@ -92,7 +93,7 @@ class TechnicalAnalyzer:
         self._unknown = 0
 
     def _new_engine(self) -> TechnicalEngine:
-        return TechnicalEngine(self._settings, self._market, self._exchange_of)
+        return open_engine(self._settings, self._market, self._exchange_of)
 
     def _warm_up(self) -> list[tuple[list[str], int]]:
         """Return how many bars to load of which intervals.

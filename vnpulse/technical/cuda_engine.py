@@ -19,8 +19,8 @@ from vnpulse.technical.settings import TechnicalSettings
 MOST_ROWS = 1 << 18
 """Rows placed before they are computed, so that what is packed for the way stays small."""
 
-BLOCK = 128
-"""Threads of a block: four warps, each of 32 series that have the same indicator."""
+WARP, BLOCK = 32, 128
+"""Threads that go in step, each of its own series but with the same indicator; and of a block."""
 
 
 class CudaTechnicalEngine(TechnicalEngine):
@@ -49,9 +49,9 @@ class CudaTechnicalEngine(TechnicalEngine):
         bars = cuda.device_array((columns.BAR_ROWS, self._room, series), np.float64)
         states = cuda.device_array((layout.STATES, self.indicators.state_size, series), np.float64)
         before = (self._device_bars, self._states) if used else (bars, states)
-        grid = _blocks(series)
+        blocks, threads = _spread(series)
         for source, target in zip(before, (bars, states), strict=True):
-            self._kernels.copy_series[grid, BLOCK, self._stream](used, _flat(source), _flat(target))
+            self._kernels.copy_series[blocks, threads, self._stream](used, _flat(source), _flat(target))
         known = np.zeros(series, np.int64)
         if used:
             known[:used] = self._known_dropped
@@ -127,10 +127,11 @@ class CudaTechnicalEngine(TechnicalEngine):
         fresh = device_up[work.size :].reshape(columns.BAR_ROWS, rows)
         outputs = len(self.indicators.output_names)
         down, device_down = self._down.take(outputs * rows)
-        self._kernels.store_bars[(_blocks(items), columns.BAR_ROWS), BLOCK, self._stream](
+        blocks, threads = _spread(items)
+        self._kernels.store_bars[(blocks, columns.BAR_ROWS), threads, self._stream](
             device_work, fresh, self._device_bars
         )
-        self._kernels.compute[(_blocks(items), len(self.indicators.specs)), BLOCK, self._stream](
+        self._kernels.compute[(blocks, len(self.indicators.specs)), threads, self._stream](
             device_work,
             self._program,
             self._parameters,
@@ -165,5 +166,7 @@ def _flat(array: Any) -> Any:
     return array.reshape(array.shape[0] * array.shape[1], array.shape[2])
 
 
-def _blocks(threads: int) -> int:
-    return -(-threads // BLOCK)
+def _spread(threads: int) -> tuple[int, int]:
+    """Return how many blocks, and threads in each, hold so many threads."""
+    block = min(BLOCK, -(-threads // WARP) * WARP)
+    return -(-threads // block), block

@@ -54,6 +54,10 @@ class TechnicalSettings(StrictModel):
     resample: tuple[Literal["5m", "15m", "1h"], ...] = ()
     """Intervals that are made here from bars of RESAMPLED_FROM instead of taken from the topic."""
 
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where indicators are computed; the numbers are the same. cuda: an NVIDIA GPU; whether that pays is
+    in docs/indicators.md."""
+
     indicators: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "sma:20",
         "ema:12",
@@ -99,5 +103,5 @@ class TechnicalSettings(StrictModel):
         return tuple(sorted(kept, key=INTERVAL_MS.__getitem__))
 
     def digest(self) -> str:
-        """Return eight hexadecimal digits that change when anything here does."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+        """Return eight hexadecimal digits that change when anything here does but the device."""
+        return hashlib.sha256(self.model_dump_json(exclude={"device"}).encode()).hexdigest()[:8]

@@ -11,7 +11,8 @@ from pydantic import SecretStr
 
 from actors.ray_port import ActorSpec
 from pipelines import aggregation, analysis, notification, storage
-from pipelines.wiring import Cluster, analyzer_actors, consumer_actors, fit_to_gpus
+from pipelines.wiring import Cluster, analyzer_actors, consumer_actors, fit_to_gpus, require_gpus
+from vnpulse.errors import UserError
 from vnpulse.settings import (
     AnalyzerPlacement,
     ConsumerPlacement,
@@ -21,6 +22,7 @@ from vnpulse.settings import (
     Settings,
     StoreSettings,
 )
+from vnpulse.technical.settings import TechnicalSettings
 from vnpulse.topics import ALERTS, CONSUMED, NEWS, PRICES, RESULTS, TRIGGERS
 
 PARTITIONS = {PRICES: 10, NEWS: 5, TRIGGERS: 3, RESULTS: 5, ALERTS: 3}
@@ -175,3 +177,12 @@ def test_gpus_are_asked_for_only_where_there_are_any(caplog: pytest.LogCaptureFi
     assert [spec.num_gpus for spec in fitted] == [0.0, 0.0]
     assert [spec.name for spec in fitted] == [spec.name for spec in specs]
     assert "no node of this Ray cluster has a GPU; on CPUs instead: technical/0" in caplog.text
+
+
+def test_computing_on_gpus_without_any_is_a_mistake_of_the_settings() -> None:
+    plain = settings(technical={"num_gpus": 0.25})
+    require_gpus(plain, 0.0)
+    on_gpus = plain.model_copy(update={"technical": TechnicalSettings(device="cuda")})
+    require_gpus(on_gpus, 1.0)
+    with pytest.raises(UserError, match="no node of the Ray cluster at auto has a GPU"):
+        require_gpus(on_gpus, 0.0)
