@@ -112,7 +112,7 @@ class PartitionConsumer:
                 kafka, spec.topic, spec.partitions, spec.group, client_id, codec, progress, ray_metrics()
             )
         else:
-            outputs = PlainOutputs(open_producer(kafka, topics, client_id, ray_metrics()))
+            outputs = PlainOutputs(open_producer(kafka, topics, client_id, ray_metrics()), progress)
         handler = spec.lanes[name](settings, outputs, DeadLetters(outputs, spec.name, ray_metrics()))
         loop = PartitionLoop(
             lambda: open_measured_consumer(

@@ -5,13 +5,16 @@ Runs alone with ``python -m pipelines.aggregation --config FILE``.
 
 from __future__ import annotations
 
+from actors.ray_metrics import ray_metrics
 from actors.ray_port import ActorSpec
 from pipelines.runtime import main
 from pipelines.wiring import Cluster, consumer_actors
 from vnpulse.aggregation.aggregator import Aggregator
+from vnpulse.aggregation.order import Frontier
 from vnpulse.aggregation.rules import load_rules
 from vnpulse.clock import SystemClock
 from vnpulse.kafka.dead_letters import DeadLetters
+from vnpulse.kafka.passage import BrokerOffsets, KafkaPassage
 from vnpulse.market import load_market
 from vnpulse.messages import AnalysisResult
 from vnpulse.sentiment.symbols import SymbolFinder
@@ -27,6 +30,8 @@ from vnpulse.topics import ALERTS, RESULTS
 def make_handler(settings: Settings, outputs: Outputs, dead_letters: DeadLetters) -> ResultHandler:
     """Connect a ResultHandler; runs inside the consuming actor."""
     codecs = open_codecs(settings)
+    clock = SystemClock()
+    passage = KafkaPassage(settings.kafka, BrokerOffsets(settings.kafka, "vnpulse-aggregation"), clock)
     companies = SymbolFinder.load(settings.sentiment.companies).companies
     aggregator = Aggregator(
         load_rules(settings.aggregation.rules),
@@ -35,13 +40,15 @@ def make_handler(settings: Settings, outputs: Outputs, dead_letters: DeadLetters
     )
     return ResultHandler(
         aggregator=aggregator,
+        frontier=Frontier(passage, int(settings.aggregation.wait_s * 1000), clock),
         store=AlertStore(connect(settings.store)),
         outputs=outputs,
         dead_letters=dead_letters,
         alert_topic=settings.kafka.topic(ALERTS),
-        clock=SystemClock(),
+        clock=clock,
         decode=codecs.decoder(AnalysisResult),
         encode=codecs.encoder(ALERTS),
+        metrics=ray_metrics(),
     )
 
 

@@ -124,6 +124,20 @@ PIPELINE_FAMILIES = (
         ("topic", "reason"),
         "Records given up, by the topic that they came from and why.",
     ),
+    Family(
+        "aggregation.incomplete",
+        "counter",
+        "vnpulse_aggregation_incomplete_results_total",
+        ("analysis",),
+        "Results decided without the other analysis, because it was too far behind.",
+    ),
+    Family(
+        "aggregation.late",
+        "counter",
+        "vnpulse_aggregation_late_results_total",
+        ("analysis",),
+        "Results decided after others that belong behind them.",
+    ),
 )
 
 _OF_CLUSTER: tuple[tuple[str, Kind, str, tuple[str, ...], str], ...] = (

@@ -6,6 +6,7 @@ import pytest
 from kafka import KafkaAdminClient
 
 from tests.chaos.brokers import kill, leaders, revive
+from tests.integration.decisions import expected_alerts
 from tests.integration.trial import Trial
 from tests.integration.waiting import eventually
 from vnpulse.chaos.feeder import Feeder
@@ -31,13 +32,13 @@ def test_a_killed_broker_loses_no_bar_and_doubles_no_alert(
     cluster: KafkaCluster, operator: KafkaAdminClient, trial: Trial
 ) -> None:
     trial.kafka["bootstrap_servers"] = list(cluster.bootstrap)
-    trial.write_config()
+    trial.write_config(aggregation={"wait_s": 3_600})
     trial.apply_topics()
     with KafkaAdmin(trial.settings.kafka) as admin:
         assert {
             s.replication for s in admin.topics([trial.topic(ALERTS), trial.topic(RESULTS)]).values()
         } == {3}
-    sample = load_sample(SYMBOLS).first_minutes(MINUTES).without_news()
+    sample = load_sample(SYMBOLS).first_minutes(MINUTES)
     BarStore(trial.database()).write([sample.history])
     trial.run_pipelines("run")
     feeder = Feeder(sample, trial.settings, PACE_S)
@@ -51,6 +52,7 @@ def test_a_killed_broker_loses_no_bar_and_doubles_no_alert(
         assert eventually(lambda: feeder.finished, DEADLINE_S), feeder.failure
         revive(cluster, victim)
         assert trial.drained()
+        results = trial.results()
         outcome = collect(sample, trial.settings)
     finally:
         feeder.stop()
@@ -61,9 +63,12 @@ def test_a_killed_broker_loses_no_bar_and_doubles_no_alert(
         (symbol, at) for (symbol, interval), rows in outcome.bars.items() for at in rows if interval == "1m"
     }
     assert stored == sample.analysed_bars
-    assert len(outcome.results) == len(sample.analysed_bars)
+    about = [kind for kind, _, _ in outcome.results]
+    assert about.count("technical") == len(sample.analysed_bars)
+    assert about.count("sentiment") > 0
     assert {len(ids) for ids in outcome.results.values()} == {1}
     assert len(outcome.alerts) > 0
     assert {len(ids) for ids in outcome.alerts.values()} == {1}
     assert {alert_id for ids in outcome.alerts.values() for alert_id in ids} == outcome.stored_alerts
+    assert outcome.stored_alerts == expected_alerts(trial.settings, results).keys()
     assert outcome.dead_letters == 0

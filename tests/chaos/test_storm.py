@@ -54,5 +54,5 @@ def test_a_storm_leaves_what_a_calm_run_leaves() -> None:
     assert report["problems"] == []
     assert set(report["by_kind"]) == {name.replace("-", " ") for name in FAULTS}
     assert report["bars"] == 6 * MINUTES
-    assert report["results"] == report["bars"]
+    assert report["results"] > report["bars"], "articles have results too"
     assert report["alerts"] > 0

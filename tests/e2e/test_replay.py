@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.integration.decisions import expected_alerts
 from tests.integration.trial import Driver, Trial
 from tests.integration.waiting import eventually
 from vnpulse.demo.sample import Sample, load_sample
@@ -86,6 +87,8 @@ def parts(minutes: list[int], count: int) -> Iterator[list[int]]:
 def morning(make_trial: Callable[[], Trial]) -> Morning:
     """Half of the morning with each driver restarted once, the rest with drivers killed."""
     trial = make_trial()
+    # Drivers are away for longer than anybody would wait for news, on a busy machine.
+    trial.write_config(aggregation={"wait_s": 3_600})
     trial.apply_topics()
     morning = Morning(trial, load_sample(SYMBOLS))
     BarStore(trial.database()).write([morning.sample.history])
@@ -199,6 +202,15 @@ def test_every_article_is_stored_and_analysed(morning: Morning) -> None:
         if result.results.details["articles"]
     }
     assert analysed == sent
+
+
+def test_alerts_are_those_of_one_process_that_was_never_disturbed(morning: Morning) -> None:
+    """Whatever came first of prices and news, and whoever was away meanwhile."""
+    expected = expected_alerts(morning.trial.settings, morning.trial.results())
+    assert expected
+    assert set(morning.alert_ids()) == expected.keys()
+    scores = {a.alert_id: a.data.final_score for a in AlertStore(morning.trial.database()).recent(0, 10_000)}
+    assert scores == {alert_id: alert.data.final_score for alert_id, alert in expected.items()}
 
 
 def test_alerts_in_the_topic_are_those_in_the_store_and_in_the_file(morning: Morning) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from vnpulse.aggregation.fusion import Fused, fuse
+from vnpulse.aggregation.order import START, Place
 from vnpulse.aggregation.rules import Episode, InputName, Rule, RuleBook
 from vnpulse.ids import derived_id
 from vnpulse.market import Exchange, MarketRules
@@ -32,10 +33,20 @@ class SymbolState(msgspec.Struct, omit_defaults=True):
     episodes: dict[str, Episode] = {}
     taken: dict[AnalysisType, list[str]] = {}
     """Ids of the results of the latest moment: several may have the same timestamp."""
+    decided: Place = START
+    """Of the results that were stepped through, the last place."""
 
     def copied(self) -> SymbolState:
         """Return a copy that ``Aggregator.step`` can change without changing this."""
-        return SymbolState(dict(self.latest), dict(self.episodes), dict(self.taken))
+        return SymbolState(dict(self.latest), dict(self.episodes), dict(self.taken), self.decided)
+
+    def takes(self, result: AnalysisResult) -> bool:
+        """Whether ``result`` is news: not older than the last one of its kind, and not one of its moment."""
+        previous = self.latest.get(result.analysis_type)
+        if previous is None or result.timestamp > previous.timestamp:
+            return True
+        taken = self.taken.get(result.analysis_type, [])
+        return result.timestamp == previous.timestamp and result.result_id not in taken
 
 
 encode_state = msgspec.msgpack.Encoder().encode
@@ -45,8 +56,8 @@ decode_state = msgspec.msgpack.Decoder(SymbolState).decode
 class Aggregator:
     """Fuses results, steps the rules' episodes and writes alerts. Pure: all state is passed in.
 
-    Depends only on the results in the order of their partition and on event time, so the same log
-    gives the same alerts with the same ids, live, replayed or redelivered.
+    Depends only on the results, on the order in which they are passed in (vnpulse.aggregation.order) and
+    on event time, so the same log gives the same alerts with the same ids, live, replayed or redelivered.
     """
 
     def __init__(self, book: RuleBook, market: MarketRules, exchanges: Mapping[str, Exchange]) -> None:
@@ -62,16 +73,12 @@ class Aggregator:
 
         A result that is the last one of its kind again, or older, changes nothing.
         """
+        if not state.takes(result):
+            return []
         kind = result.analysis_type
         previous = state.latest.get(kind)
-        same_moment = []
-        if previous is not None:
-            if result.timestamp < previous.timestamp:
-                return []
-            if result.timestamp == previous.timestamp:
-                same_moment = state.taken.get(kind, [])
-                if result.result_id in same_moment:
-                    return []
+        again = previous is not None and previous.timestamp == result.timestamp
+        same_moment = state.taken.get(kind, []) if again else []
         latest = state.latest | {kind: result}
         now_ms = int(result.timestamp.timestamp() * 1000)
         fused = fuse(latest, self._book, now_ms)

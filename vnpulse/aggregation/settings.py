@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from vnpulse.configuration import CONFIG_DIR
 from vnpulse.strict_model import FilePath, StrictModel
 
@@ -11,3 +15,6 @@ class AggregationSettings(StrictModel):
 
     rules: FilePath = CONFIG_DIR / "rules.yaml"
     market: FilePath = CONFIG_DIR / "market.yaml"
+    wait_s: Annotated[float, Field(ge=0, le=3_600)] = 30.0
+    """How long a result waits for the other analysis. After that alerts go out without it, until it has
+    caught up."""

@@ -12,12 +12,16 @@ from vnpulse.topics import NEWS, PRICES, load_topics
 
 RETRY_PAUSE_S = 0.5
 
+STEP_S = 0.002
+"""Between what must not be in the log in the same millisecond, because one is after the other."""
+
 
 class Feeder:
     """A collector that never gives up: a minute that the broker did not take is sent again.
 
     ``pace_s`` lies between two minutes. Sending a minute again may put a record into the log twice;
-    that is one of the things that the rest must bear.
+    that is one of the things that the rest must bear. News is in the log in its order and before the
+    bars of its minute, in every run: what is decided depends on that order (vnpulse.aggregation.order).
     """
 
     def __init__(self, sample: Sample, settings: Settings, pace_s: float) -> None:
@@ -80,9 +84,12 @@ class Feeder:
             try:
                 for key, value in self._sample.news[minute]:
                     producer.send(news, key, value)
+                    producer.flush()
+                    self._stopping.wait(STEP_S)
                 for key, value in self._sample.bars[minute]:
                     producer.send(prices, key, value)
                 producer.flush()
+                self._stopping.wait(STEP_S)
             except VnpulseError as error:
                 if not error.retriable:
                     raise

@@ -26,8 +26,8 @@ SHOWN = 3
 ResultKey = tuple[str, str, str]
 """Analysis, symbol, and the bar's interval and time or the article's id."""
 
-AlertKey = tuple[str, str, str]
-"""Symbol, rule, and market time."""
+AlertKey = tuple[str, str, str, str]
+"""Symbol, rule, market time, and the fused score."""
 
 
 @dataclass
@@ -77,8 +77,8 @@ def collect(sample: Sample, settings: Settings) -> Outcome:
         outcome.copies[result.result_id] += 1
     for value in _records(settings, ALERTS):
         alert = msgspec.json.decode(value, type=Alert)
-        rule = alert.data.explanation["rule"]["name"]
-        outcome.alerts[alert.symbol, rule, alert.timestamp.isoformat()].add(alert.alert_id)
+        rule, score = alert.data.explanation["rule"]["name"], f"{alert.data.final_score:+.4f}"
+        outcome.alerts[alert.symbol, rule, alert.timestamp.isoformat(), score].add(alert.alert_id)
         outcome.copies[alert.alert_id] += 1
     with LagReader(settings.kafka) as reader:
         rows = reader.read()
@@ -99,10 +99,7 @@ def result_key(result: AnalysisResult) -> ResultKey:
 
 
 def differences(calm: Outcome, stormy: Outcome) -> list[str]:
-    """Return a line for each way in which ``stormy`` is not what ``calm`` is; none if it is the same.
-
-    With news, which alerts there are is no such way: see ``alert_differences``.
-    """
+    """Return a line for each way in which ``stormy`` is not what ``calm`` is; none if it is the same."""
     problems = []
     if stormy.bars != calm.bars:
         wrong = [
@@ -116,11 +113,13 @@ def differences(calm: Outcome, stormy: Outcome) -> list[str]:
     doubled = [" ".join(key) for key, ids in stormy.results.items() if len(ids) > 1]
     if doubled:
         problems.append(f"several result ids for one thing: {_some(doubled)}")
-    torn = [" ".join(key) for key, said in stormy.bodies.items() if key[0] == "technical" and len(said) > 1]
+    torn = [" ".join(key) for key, said in stormy.bodies.items() if len(said) > 1]
     if torn:
         problems.append(f"results with one id that say different things: {_some(torn)}")
-    if not calm.articles:
-        problems += alert_differences(calm, stormy)
+    changed = [" ".join(key) for key, said in calm.bodies.items() if said != stormy.bodies.get(key, said)]
+    if changed:
+        problems.append(f"{len(changed)} results say something else: {_some(changed)}")
+    problems += _sets("alerts", set(calm.alerts), set(stormy.alerts))
     ids = {alert_id for ids in stormy.alerts.values() for alert_id in ids}
     if ids != stormy.stored_alerts:
         problems.append(f"{len(ids ^ stormy.stored_alerts)} alerts are in only one of topic and store")
@@ -131,15 +130,6 @@ def differences(calm: Outcome, stormy: Outcome) -> list[str]:
     if stormy.dead_letters:
         problems.append(f"{stormy.dead_letters} dead letters")
     return problems
-
-
-def alert_differences(calm: Outcome, stormy: Outcome) -> list[str]:
-    """Return which alerts only one of the runs has.
-
-    An alert on a fused score sees an article from when its result is there. With news, a fault that
-    delays it can therefore move an alert by some bars, or across the threshold.
-    """
-    return _sets("alerts", set(calm.alerts), set(stormy.alerts))
 
 
 def _records(settings: Settings, topic: str) -> list[bytes]:

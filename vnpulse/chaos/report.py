@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from vnpulse.chaos.outcome import Outcome, alert_differences, differences
+from vnpulse.chaos.outcome import Outcome, differences
 from vnpulse.chaos.storm import Healed
 
 
@@ -33,8 +33,6 @@ class Report(msgspec.Struct, frozen=True):
     """Results and alerts that a reader of committed records finds twice, with the same id."""
     duplicates_suppressed: int
     """Raw records, results and alerts that came more than once and left one trace."""
-    alerts_moved: list[str]
-    """With news: alerts that only one of the runs has, because an article was read earlier or later."""
     problems: list[str]
 
 
@@ -52,7 +50,6 @@ def make_report(seed: int, healed: list[Healed], calm: Outcome, stormy: Outcome,
         minutes_sent_again=again,
         repeated_in_topics=stormy.repeated,
         duplicates_suppressed=stormy.repeated + max(0, stormy.raw_records - calm.raw_records),
-        alerts_moved=alert_differences(calm, stormy) if calm.articles else [],
         problems=differences(calm, stormy),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -28,6 +28,9 @@ from vnpulse.store.bars import BarStore
 from vnpulse.store.connection import connect
 
 DRAIN_TIMEOUT_S = 300.0
+
+WAIT_S = 3_600
+"""How long an alert waits for an analysis that is behind. Where that ends chance begins."""
 DRAIN_PERIOD_S = 0.5
 QUIET_ROUNDS = 3
 """So many looks without lag in a row: what one group commits is the next one's input."""
@@ -42,9 +45,6 @@ def chaos(
     only: Annotated[str, typer.Option(help="Only these faults, separated by commas [all].")] = "",
     symbols: Annotated[str, typer.Option(help="Only these, separated by commas [all 48].")] = "",
     minutes: Annotated[int, typer.Option(min=0, help="Only the first minutes; 0: all.")] = 0,
-    news: Annotated[
-        bool, typer.Option(help="Articles too; which alerts fire then depends on timing.")
-    ] = False,
     config: ConfigOption = DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
@@ -56,8 +56,6 @@ def chaos(
     faults = [_fault(name) for name in only.split(",") if name.strip()]
     sample = load_sample([s.strip().upper() for s in symbols.split(",") if s.strip()])
     sample = sample.first_minutes(minutes or len(sample.minutes))
-    if not news:
-        sample = sample.without_news()
     given = load_settings(config)
     folder = empty_folder(given, "chaos")
     end_with_parent()
@@ -88,10 +86,11 @@ def _fault(name: str) -> Fault:
 
 
 def _side(settings: Settings, folder: Path, name: str) -> tuple[Settings, Path]:
-    changes = {
+    changes: dict[str, dict[str, Any]] = {
         "kafka": {"topic_prefix": f"{name}."},
         "store": {"database": name},
         "ray": {"namespace": name},
+        "aggregation": {"wait_s": WAIT_S},
     }
     return side_settings(settings, folder, name, changes)
 
@@ -148,6 +147,4 @@ def _print(report: Report) -> None:
         f" duplicates suppressed {report.duplicates_suppressed}"
         f" (visible in the topics, with the same id: {report.repeated_in_topics})"
     )
-    for line in report.alerts_moved:
-        out.print(f"by the time at which articles were read: {line}", markup=False)
     out.print("the same as without faults" if not report.problems else "NOT the same as without faults")

@@ -17,10 +17,12 @@ from kafka.errors import (
     NotCoordinatorError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
 )
 from kafka.structs import TopicPartition
 
 from vnpulse.kafka.connection import client_options, translated
+from vnpulse.kafka.progress import Committed
 from vnpulse.settings import KafkaSettings
 from vnpulse.topics import TopicChange, TopicSpec, TopicState
 
@@ -65,10 +67,11 @@ class PartitionLag:
 class KafkaAdmin:
     """Administrative calls. Context manager; raises BrokerUnavailable or KafkaRefused."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, client_id: str = "vnpulse-admin") -> None:
         self._settings = settings
+        self._partitions: dict[str, list[TopicPartition]] = {}
         with translated(settings, "administer"):
-            self._client = KafkaAdminClient(**client_options(settings, "vnpulse-admin"))
+            self._client = KafkaAdminClient(**client_options(settings, client_id))
 
     def __enter__(self) -> KafkaAdmin:
         return self
@@ -167,6 +170,33 @@ class KafkaAdmin:
         """Delete topics with all their records."""
         with translated(self._settings, "delete topics"):
             self._client.delete_topics(list(names))
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """Return by partition the offset that the next record gets, open transactions included."""
+        with translated(self._settings, f"look at {topic}"):
+            wanted = dict.fromkeys(self._partitions_of(topic), OffsetSpec.LATEST)
+            found = self._client.list_partition_offsets(wanted)
+        return {tp.partition: known.offset for tp, known in found.items()}
+
+    def committed(self, group: str, topic: str) -> dict[int, Committed]:
+        """Return by partition what ``group`` has committed, where it has."""
+        with translated(self._settings, f"look at {group}"):
+            found = self._committed(group, self._partitions_of(topic))
+        return {
+            tp.partition: Committed(known.offset, known.metadata or "")
+            for tp, known in found.items()
+            if known.offset >= 0
+        }
+
+    def _partitions_of(self, topic: str) -> list[TopicPartition]:
+        """Return the partitions of ``topic``, looked up once."""
+        if topic not in self._partitions:
+            (described,) = self._client.describe_topics([topic])
+            found = [TopicPartition(topic, p["partition_index"]) for p in described["partitions"]]
+            if not found:
+                raise UnknownTopicOrPartitionError(topic)
+            self._partitions[topic] = found
+        return self._partitions[topic]
 
     def lag(self, group: str, topics: Iterable[str]) -> list[PartitionLag]:
         """Return the lag of ``group`` on every partition of ``topics`` (those that exist)."""

@@ -89,14 +89,14 @@ class AssignedConsumer:
                     tp.partition: self._consumer.position(tp) for tp in self._assigned
                 }
                 self._positions = dict(self._next)
-                if self._progress.lane:
+                if group is not None:
                     self._resume()
             except (KafkaError, VnpulseError):
                 self.close()  # nobody else can: nobody gets this object
                 raise
 
     def _resume(self) -> None:
-        """Go to where this lane was, which may be ahead of what is committed for all of them."""
+        """Go to where this loop was, which what is committed for the group may not say alone."""
         for tp in self._assigned:
             found = self._consumer.committed(tp, metadata=True)
             metadata = found.metadata if found is not None else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from vnpulse.kafka.progress import Progress, SoleProgress
 from vnpulse.kafka.protocols import Producer
 from vnpulse.streaming.outputs import Headers
 
@@ -16,8 +17,10 @@ class PlainOutputs:
 
     transactional = False
 
-    def __init__(self, producer: Producer) -> None:
+    def __init__(self, producer: Producer, progress: Progress | None = None) -> None:
+        """``progress`` is that of the consumer which commits what caused the records."""
         self._producer = producer
+        self._progress = progress or SoleProgress()
 
     def claim(self) -> None:
         """Do nothing: two consumers of one partition would repeat each other's work, harmlessly."""
@@ -27,6 +30,14 @@ class PlainOutputs:
     ) -> None:
         """Queue one record. See Outputs."""
         self._producer.send(topic, key, value, headers)
+
+    def hold(self, partition: int, offset: int | None, note: str) -> None:
+        """Hold back what is committed. See Outputs."""
+        self._progress.hold(partition, offset, note)
+
+    def found(self, partition: int) -> tuple[int, str]:
+        """Return what was committed. See Outputs."""
+        return self._progress.found(partition)
 
     def publish(self, offsets: Mapping[int, int]) -> Iterator[int]:
         """Flush, and then all partitions are done. See Outputs."""

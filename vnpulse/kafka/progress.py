@@ -18,6 +18,15 @@ class Committed(NamedTuple):
     metadata: str = ""
 
 
+def lane_offset(committed: Committed, lane: str) -> int:
+    """Return how far one lane of a group is; the group's offset if its lanes are not told apart."""
+    try:
+        marks = msgspec.json.decode(committed.metadata, type=dict[str, int])
+    except msgspec.MsgspecError:
+        return committed.offset
+    return marks.get(lane, committed.offset)
+
+
 class Progress(Protocol):
     """Turns one loop's offsets into what is committed for the group, and back."""
 
@@ -30,19 +39,53 @@ class Progress(Protocol):
     def resumed(self, partition: int, committed: Committed) -> int:
         """Return where this loop starts, given what the group has committed."""
 
+    def hold(self, partition: int, offset: int | None, note: str) -> None:
+        """Until it is said otherwise, commit ``note``, and no offset beyond ``offset``."""
+
+    def found(self, partition: int) -> Committed:
+        """Return what was committed when the partition was taken up last."""
+
+    def moves(self, partition: int, offset: int) -> bool:
+        """Say whether the committed offset changes when this loop goes on at ``offset``."""
+
 
 class SoleProgress:
-    """One loop reads a partition: its offset is the group's."""
+    """One loop reads a partition: its offset is the group's, unless it holds something back."""
 
     lane = ""
 
+    def __init__(self) -> None:
+        self._resumed: dict[int, Committed] = {}
+        self._held: dict[int, tuple[int | None, str]] = {}
+        self._committed: dict[int, int] = {}
+
+    def hold(self, partition: int, offset: int | None, note: str) -> None:
+        """Take note. See Progress."""
+        self._held[partition] = offset, note
+
+    def found(self, partition: int) -> Committed:
+        """Return it. See Progress."""
+        return self._resumed.get(partition, Committed(0))
+
     @contextmanager
     def moving(self, partition: int, offset: int) -> Iterator[Committed]:
-        """Yield the offset as it is. See Progress."""
-        yield Committed(offset)
+        """Yield the offset, or what holds it back. See Progress."""
+        _, note = self._held.get(partition, (None, ""))
+        yield Committed(self._limited(partition, offset), note)
+        self._committed[partition] = self._limited(partition, offset)
+
+    def moves(self, partition: int, offset: int) -> bool:
+        """Compare with what was committed last. See Progress."""
+        return self._limited(partition, offset) != self._committed.get(partition)
+
+    def _limited(self, partition: int, offset: int) -> int:
+        held, _ = self._held.get(partition, (None, ""))
+        return offset if held is None else min(offset, held)
 
     def resumed(self, partition: int, committed: Committed) -> int:
         """Return the committed offset. See Progress."""
+        self._resumed[partition] = committed
+        self._committed[partition] = committed.offset
         return committed.offset
 
 
@@ -105,3 +148,15 @@ class Lane:
     def resumed(self, partition: int, committed: Committed) -> int:
         """See Lanes."""
         return self._lanes.resumed(self.lane, partition, committed)
+
+    def hold(self, partition: int, offset: int | None, note: str) -> None:
+        """Refuse: what is beside the offset is the lanes' own."""
+        raise NotImplementedError("a lane holds nothing back")
+
+    def found(self, partition: int) -> Committed:
+        """Refuse, for the same reason."""
+        raise NotImplementedError("a lane has no note")
+
+    def moves(self, partition: int, offset: int) -> bool:
+        """Return True: where this lane is always matters."""
+        return True

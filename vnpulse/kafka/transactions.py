@@ -129,11 +129,27 @@ class TransactionalOutputs:
         raw_key = key.encode() if isinstance(key, str) else key
         self._sent[cause].append(_Record(topic, raw_key, value, list(headers)))
 
+    def hold(self, partition: int, offset: int | None, note: str) -> None:
+        """Hold back what is committed. See Outputs."""
+        self._progress.hold(partition, offset, note)
+
+    def found(self, partition: int) -> tuple[int, str]:
+        """Return what was committed. See Outputs."""
+        return self._progress.found(partition)
+
     def publish(self, offsets: Mapping[int, int]) -> Iterator[int]:
-        """Commit one transaction for each partition of ``offsets``, at the same time. See Outputs."""
+        """Commit one transaction for each partition of ``offsets``, at the same time. See Outputs.
+
+        There is none for a partition whose offset stays where it is and that sends nothing.
+        """
         sent, self._sent = self._sent, defaultdict(list)
         transactions: dict[int, Future[None]] = {}
         for partition, offset in offsets.items():
+            if partition not in self._unanswered and not (
+                sent[partition] or self._progress.moves(partition, offset)
+            ):
+                yield partition  # it was read further and caused nothing that is to be committed
+                continue
             # One that is unanswered was about the same records: nobody goes on before it is.
             transactions[partition] = self._unanswered.get(partition) or self._threads.submit(
                 self._transact, partition, offset, sent[partition]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 from pymongo import ASCENDING, DESCENDING, ReplaceOne
@@ -10,6 +11,19 @@ from pymongo.database import Database
 
 from vnpulse.messages import Alert
 from vnpulse.store.connection import Document, translated
+
+
+class Snapshot(NamedTuple):
+    """The states of one results partition.
+
+    By symbol, the offset that the partition was read to when its state was saved, and the state. All
+    states together are as of ``read_to``; single ones may be further. ``next_offset`` is where to read on:
+    from there on some results were read but not decided.
+    """
+
+    next_offset: int
+    read_to: int
+    states: Mapping[str, tuple[int, bytes]]
 
 
 class AlertStore:
@@ -68,28 +82,32 @@ class AlertStore:
             found = self._alerts.find(query).sort("time_ms", DESCENDING).limit(limit)
             return [msgspec.convert(d["alert"], Alert) for d in found]
 
-    def load_snapshot(self, topic: str, partition: int) -> tuple[int, dict[str, tuple[int, bytes]]]:
-        """Return the offset that the last snapshot is complete to (0 if none), and by symbol
-        (next offset, state); single symbols may be further than the snapshot."""
+    def load_snapshot(self, topic: str, partition: int) -> Snapshot:
+        """Return the last snapshot; offsets are 0 if there is none."""
         with translated("read alert state"):
             found = list(self._state.find({"topic": topic, "partition": partition}))
         states = {d["symbol"]: (d["next_offset"], bytes(d["state"])) for d in found if "symbol" in d}
-        return next((d["next_offset"] for d in found if "symbol" not in d), 0), states
+        whole: Document = next((d for d in found if "symbol" not in d), {"next_offset": 0})
+        next_offset: int = whole["next_offset"]
+        return Snapshot(next_offset, whole.get("read_to", next_offset), states)
 
-    def save_snapshot(
-        self, topic: str, partition: int, next_offset: int, states: Mapping[str, tuple[int, bytes]]
-    ) -> None:
-        """Replace the states that changed, then the partition's offset. Durable on return.
+    def save_snapshot(self, topic: str, partition: int, snapshot: Snapshot) -> None:
+        """Replace the states that changed, then the partition's offsets. Durable on return.
 
         Each symbol's offset is kept with its state, so a snapshot that was cut in the middle is
-        harmless: the partition's offset is the old one, and symbols that are ahead of it skip.
+        harmless: the partition's offsets are the old ones, and symbols that are ahead of them skip.
         """
         home = {"topic": topic, "partition": partition}
         symbols = [
             {"_id": f"{topic}/{symbol}", **home, "symbol": symbol, "next_offset": offset, "state": state}
-            for symbol, (offset, state) in states.items()
+            for symbol, (offset, state) in snapshot.states.items()
         ]
-        whole = {"_id": f"{topic}/{partition}", **home, "next_offset": next_offset}
+        whole = {
+            "_id": f"{topic}/{partition}",
+            **home,
+            "next_offset": snapshot.next_offset,
+            "read_to": snapshot.read_to,
+        }
         with translated("write alert state"):
             if symbols:
                 self._state.bulk_write([_replacement(d) for d in symbols], ordered=False)

@@ -105,6 +105,10 @@ class TriggerHandler:
         """Dead-letter rows of ``batch``."""
         self._dead_letters.send(batch, rejections, attempts)
 
+    def waiting(self, positions: Mapping[int, int]) -> Mapping[int, int]:
+        """Hold nothing back. See Handler."""
+        return {}
+
     def settled(self, partition: int, offset: int) -> None:
         """Do nothing: there is no state."""
 

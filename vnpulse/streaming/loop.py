@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
+import numpy as np
 
 from vnpulse.batches import PartitionBatch
 from vnpulse.decoding import Rejection
@@ -20,6 +21,10 @@ log = logging.getLogger(__name__)
 
 POLL_TIMEOUT_MS = 200
 """How long a stop request may go unnoticed while there is nothing to read."""
+
+
+WAITING_POLL_TIMEOUT_MS = 20
+"""The same while a handler keeps records back: by so much can their being let go come late."""
 
 
 class Source(Protocol):
@@ -44,12 +49,18 @@ class Handler(Protocol):
     loop seek back, and commits nothing. It must be idempotent: a batch may come again after any
     failure. It may raise; errors with ``retriable`` set are retried in place.
 
+    A handler may keep records back and go on reading: it has the outputs commit less (``Outputs.hold``),
+    and names in ``waiting`` the partitions whose records it has, with the offset that it has read to.
+    It gets an empty batch of those when nothing comes, soon and again and again, and returns no offset
+    for it while nothing is due. Before each poll it is told where the source is: all below was handled.
+
     ``settled`` is called when all effects below an offset are out and will not be repeated: state
     that decides about effects moves on there and not before.
     """
 
     def handle(self, batches: list[PartitionBatch]) -> dict[int, int]: ...
     def reject(self, batch: PartitionBatch, rejections: list[Rejection], attempts: int) -> None: ...
+    def waiting(self, positions: Mapping[int, int]) -> Mapping[int, int]: ...
     def settled(self, partition: int, offset: int) -> None: ...
     def close(self) -> None: ...
 
@@ -166,14 +177,23 @@ class PartitionLoop:
 
     def _consume(self, source: Source) -> None:
         while not self._stopping.is_set():
-            batches = source.poll(POLL_TIMEOUT_MS)
+            before = source.positions
+            waiting = self._handler.waiting(before)
+            batches = source.poll(WAITING_POLL_TIMEOUT_MS if waiting else POLL_TIMEOUT_MS)
             self._last_poll_s = time.time()
+            polled = {batch.partition for batch in batches}
+            batches += [
+                _nothing(source.topic, partition, read_to, max(read_to, before[partition]))
+                for partition, read_to in waiting.items()
+                if partition not in polled
+            ]
             if batches:
                 if not self._process(source, batches):
                     return
                 self._positions = source.positions
                 self._records += sum(map(len, batches))
-                self._last_record_s = self._last_commit_s = time.time()
+                if polled:
+                    self._last_record_s = self._last_commit_s = time.time()
             else:
                 self._pass_markers(source)
             self._round_succeeded()
@@ -229,14 +249,21 @@ class PartitionLoop:
         try:
             reached = handle(list(pending.values()))
             done: dict[int, int] = {}
-            for partition, batch in pending.items():
-                if reached[partition] == batch.next_offset:
+            for partition, batch in list(pending.items()):
+                if partition not in reached:
+                    del pending[partition]  # without records, and nothing that was kept back is due
+                elif reached[partition] == batch.next_offset:
                     done[partition] = batch.next_offset
                 else:
                     # What was committed stays so: its effects are out, only some state lacks it.
                     log.info("%s/%d: going back to offset %d", batch.topic, partition, reached[partition])
                     source.seek(partition, reached[partition])
-            forward = {p: offset for p, offset in done.items() if offset > self._committed[p]}
+            # A batch without records is there for what was kept back before.
+            forward = {
+                p: offset
+                for p, offset in done.items()
+                if offset > self._committed[p] or (offset == self._committed[p] and not len(pending[p]))
+            }
             for partition in self._outputs.publish(forward):
                 self._settle(pending, partition, forward[partition])
             for partition in done.keys() - forward.keys():
@@ -315,6 +342,11 @@ class PartitionLoop:
 
     def _back_off(self, retry: int) -> None:
         self._stopping.wait(self._retry.wait_s(retry))
+
+
+def _nothing(topic: str, partition: int, start: int, following: int) -> PartitionBatch:
+    none = np.empty(0, np.int64)
+    return PartitionBatch(topic, partition, start, following, [], [], none, none)
 
 
 def _halves(batches: list[PartitionBatch]) -> tuple[list[PartitionBatch], list[PartitionBatch]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -71,6 +71,10 @@ class AlertHandler:
     def reject(self, batch: PartitionBatch, rejections: list[Rejection], attempts: int) -> None:
         """Dead-letter rows of ``batch``."""
         self._dead_letters.send(batch, rejections, attempts)
+
+    def waiting(self, positions: Mapping[int, int]) -> Mapping[int, int]:
+        """Hold nothing back. See Handler."""
+        return {}
 
     def settled(self, partition: int, offset: int) -> None:
         """Do nothing: the channels have what they have."""

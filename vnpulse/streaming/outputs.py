@@ -26,6 +26,15 @@ class Outputs(Protocol):
     ) -> None:
         """Queue one record, caused by records of partition ``cause``."""
 
+    def hold(self, partition: int, offset: int | None, note: str) -> None:
+        """Until it is said otherwise, commit ``note`` for ``partition``, and no offset beyond ``offset``.
+
+        For a handler that has read further than it is done; ``found`` gives it the note back.
+        """
+
+    def found(self, partition: int) -> tuple[int, str]:
+        """Return the offset and the note that were committed when ``partition`` was taken up last."""
+
     def publish(self, offsets: Mapping[int, int]) -> Iterator[int]:
         """Make what was sent durable and yield each partition of ``offsets`` when its part is.
 

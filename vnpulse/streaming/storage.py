@@ -94,6 +94,10 @@ class _RawHandler(ABC, Generic[_Batch]):
         """Dead-letter rows of ``batch``."""
         self._dead_letters.send(batch, rejections, attempts)
 
+    def waiting(self, positions: Mapping[int, int]) -> Mapping[int, int]:
+        """Hold nothing back. See Handler."""
+        return {}
+
     def settled(self, partition: int, offset: int) -> None:
         """Do nothing: the state is the store's and the analyzers'."""
 

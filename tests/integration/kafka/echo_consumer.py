@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,9 @@ class Echo:
 
     def reject(self, batch: PartitionBatch, rejections: list[Rejection], attempts: int) -> None:
         raise AssertionError(rejections)
+
+    def waiting(self, positions: Mapping[int, int]) -> Mapping[int, int]:
+        return {}
 
     def settled(self, partition: int, offset: int) -> None:
         if offset >= self._left[partition]:

@@ -12,17 +12,19 @@ import pytest
 from tests.integration.trial import Trial
 from tests.integration.waiting import eventually
 from vnpulse.analysis import AnalysisRequest
+from vnpulse.clock import SystemClock
 from vnpulse.errors import AnalyzerUnavailable
 from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.consumer import AssignedConsumer
 from vnpulse.kafka.dead_letters import DeadLetters
+from vnpulse.kafka.passage import BrokerOffsets, KafkaPassage
 from vnpulse.kafka.progress import Lanes
 from vnpulse.kafka.transactions import TransactionalOutputs
 from vnpulse.messages import VIETNAM, AnalysisTrigger, AnalysisType, TriggerMetadata, encode
 from vnpulse.streaming.analysis import TriggerHandler
 from vnpulse.streaming.analyzer_pool import EncodedResult
 from vnpulse.streaming.loop import PartitionLoop
-from vnpulse.topics import ANALYSIS_GROUP, RESULTS, TRIGGERS, dead_letter_topic
+from vnpulse.topics import ANALYSIS_GROUP, NEWS, PRICES, RESULTS, TRIGGERS, dead_letter_topic
 
 KINDS: tuple[AnalysisType, ...] = ("technical", "sentiment")
 AT = dt.datetime(2025, 7, 28, 9, 15, tzinfo=VIETNAM)
@@ -100,6 +102,17 @@ def lag(trial: Trial) -> int:
     return row.lag
 
 
+def has_passed(trial: Trial, kind: AnalysisType) -> bool:
+    """Say whether all that was in the raw topics (nothing) and the triggers of it have come through."""
+    offsets = BrokerOffsets(trial.settings.kafka, "test")
+    passage = KafkaPassage(trial.settings.kafka, offsets, SystemClock())
+    passage.begin([kind])
+    try:
+        return passage.done({})
+    finally:
+        offsets.close()
+
+
 def trigger(symbol: str, kind: str) -> tuple[str, bytes]:
     return symbol, encode(AnalysisTrigger("t", symbol, kind, AT, TriggerMetadata()))  # type: ignore[arg-type]
 
@@ -107,7 +120,7 @@ def trigger(symbol: str, kind: str) -> tuple[str, bytes]:
 def test_prices_do_not_wait_for_slow_sentiment_and_nothing_is_done_twice_after_a_restart(
     trial: Trial, analyzers: dict[AnalysisType, Analyzer]
 ) -> None:
-    for name in (TRIGGERS, RESULTS, dead_letter_topic(TRIGGERS)):
+    for name in (PRICES, NEWS, TRIGGERS, RESULTS, dead_letter_topic(TRIGGERS)):
         trial.make_topic(name)
     analyzers["technical"].free.set()
     with consuming(trial, analyzers):
@@ -119,6 +132,8 @@ def test_prices_do_not_wait_for_slow_sentiment_and_nothing_is_done_twice_after_a
         trial.publish(TRIGGERS, [trigger("BBB", "scheduled")])
         assert eventually(lambda: values(trial) == ["technical AAA", "technical BBB"])
         assert lag(trial) == 4, "the slower one's"
+        assert eventually(lambda: has_passed(trial, "technical"))
+        assert not has_passed(trial, "sentiment"), "as who fuses both is told"
         # It is stopped without an answer: what it was asked about comes again, and prices do not.
         analyzers["sentiment"].away = True
     fresh: dict[AnalysisType, Analyzer] = {kind: Analyzer(kind) for kind in KINDS}
@@ -128,5 +143,6 @@ def test_prices_do_not_wait_for_slow_sentiment_and_nothing_is_done_twice_after_a
         assert eventually(lambda: lag(trial) == 0)
     everything = ["sentiment BBB", "sentiment NEWS", "technical AAA", "technical BBB"]
     assert values(trial) == everything
+    assert eventually(lambda: has_passed(trial, "sentiment"))
     assert fresh["technical"].asked == 0
     assert len(trial.dead_letters(TRIGGERS)) == 1

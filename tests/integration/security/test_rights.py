@@ -16,6 +16,7 @@ from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.connection import KafkaDenied, client_options, translated
 from vnpulse.kafka.health import round_trip
 from vnpulse.kafka.lags import LagReader
+from vnpulse.kafka.passage import BrokerOffsets
 from vnpulse.kafka.users import put_users
 from vnpulse.settings import KafkaSettings
 from vnpulse.topics import (
@@ -93,6 +94,16 @@ def test_one_driver_for_all_pipelines_can_do_the_work_of_all(secured: SecuredBro
             consume(kafka, topic, CONSUMED[topic])
         for topic in outputs:
             produce(kafka, topic)
+
+
+def test_aggregation_sees_how_far_the_other_groups_are(secured: SecuredBroker) -> None:
+    kafka = secured.user("vnpulse-aggregation")
+    offsets = BrokerOffsets(kafka, "test")
+    for topic in (PRICES, NEWS, TRIGGERS, RESULTS):
+        assert len(offsets.ends(kafka.topic(topic))) == load_topics()[topic].partitions
+    for topic in (PRICES, NEWS, TRIGGERS):
+        offsets.committed(kafka.group(CONSUMED[topic]), kafka.topic(topic))
+    offsets.close()
 
 
 def test_everybody_else_can_do_theirs(secured: SecuredBroker) -> None:
@@ -196,7 +207,7 @@ REFUSALS: dict[str, tuple[str, Callable[[KafkaSettings], object], str, str]] = {
     ),
     "aggregation commits for another group": (
         AGGREGATION, lambda k: consume(k, RESULTS, STORAGE_GROUP),
-        "consume sec.analysis_results", "group sec.storage-consumers",
+        "commit sec.analysis_results", "group sec.storage-consumers",
     ),
     "notification writes alerts": (NOTIFICATION, lambda k: produce(k, ALERTS), "", "topic sec.alerts"),
     "notification takes another's transactional id": (

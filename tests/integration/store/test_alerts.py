@@ -9,7 +9,7 @@ import msgspec
 
 from tests.integration.market import OPENING
 from vnpulse.messages import Alert, AlertData, encode
-from vnpulse.store.alerts import AlertStore
+from vnpulse.store.alerts import AlertStore, Snapshot
 
 
 def alert(alert_id: str, symbol: str = "VCB", minutes: int = 0, **explanation: Any) -> Alert:
@@ -58,28 +58,28 @@ def test_an_alert_is_found_by_how_its_id_begins(alerts: AlertStore) -> None:
 
 
 def test_without_a_snapshot_everything_is_to_be_read(alerts: AlertStore) -> None:
-    assert alerts.load_snapshot("results", 0) == (0, {})
+    assert alerts.load_snapshot("results", 0) == Snapshot(0, 0, {})
 
 
 def test_a_snapshot_is_the_offset_and_the_states_of_the_symbols(alerts: AlertStore) -> None:
-    alerts.save_snapshot("results", 0, 10, {"VCB": (9, b"\x00state"), "FPT": (4, b"")})
-    alerts.save_snapshot("results", 1, 3, {"HPG": (3, b"other partition")})
-    assert alerts.load_snapshot("results", 0) == (10, {"VCB": (9, b"\x00state"), "FPT": (4, b"")})
-    assert alerts.load_snapshot("results", 1) == (3, {"HPG": (3, b"other partition")})
-    assert alerts.load_snapshot("elsewhere", 0) == (0, {})
+    alerts.save_snapshot("results", 0, Snapshot(9, 10, {"VCB": (9, b"\x00state"), "FPT": (4, b"")}))
+    alerts.save_snapshot("results", 1, Snapshot(2, 3, {"HPG": (3, b"other partition")}))
+    assert alerts.load_snapshot("results", 0) == Snapshot(9, 10, {"VCB": (9, b"\x00state"), "FPT": (4, b"")})
+    assert alerts.load_snapshot("results", 1) == Snapshot(2, 3, {"HPG": (3, b"other partition")})
+    assert alerts.load_snapshot("elsewhere", 0) == Snapshot(0, 0, {})
 
 
 def test_a_later_snapshot_replaces_what_changed_and_keeps_the_rest(alerts: AlertStore) -> None:
-    alerts.save_snapshot("results", 0, 10, {"VCB": (9, b"old"), "FPT": (4, b"kept")})
-    alerts.save_snapshot("results", 0, 20, {"VCB": (19, b"new")})
-    assert alerts.load_snapshot("results", 0) == (20, {"VCB": (19, b"new"), "FPT": (4, b"kept")})
+    alerts.save_snapshot("results", 0, Snapshot(9, 10, {"VCB": (9, b"old"), "FPT": (4, b"kept")}))
+    alerts.save_snapshot("results", 0, Snapshot(19, 20, {"VCB": (19, b"new")}))
+    assert alerts.load_snapshot("results", 0) == Snapshot(19, 20, {"VCB": (19, b"new"), "FPT": (4, b"kept")})
 
 
 def test_saving_a_snapshot_again_is_harmless(alerts: AlertStore) -> None:
     for _ in range(2):
-        alerts.save_snapshot("results", 0, 10, {"VCB": (9, b"state")})
-    alerts.save_snapshot("results", 0, 11, {})
-    assert alerts.load_snapshot("results", 0) == (11, {"VCB": (9, b"state")})
+        alerts.save_snapshot("results", 0, Snapshot(9, 10, {"VCB": (9, b"state")}))
+    alerts.save_snapshot("results", 0, Snapshot(10, 11, {}))
+    assert alerts.load_snapshot("results", 0) == Snapshot(10, 11, {"VCB": (9, b"state")})
 
 
 def test_explanations_survive_as_json(alerts: AlertStore) -> None:

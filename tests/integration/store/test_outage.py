@@ -16,7 +16,7 @@ from vnpulse.embedded.ports import PortBook
 from vnpulse.errors import SettingsError, StoreUnavailable
 from vnpulse.settings import StoreSettings
 from vnpulse.store import connection
-from vnpulse.store.alerts import AlertStore
+from vnpulse.store.alerts import AlertStore, Snapshot
 from vnpulse.store.bars import BarStore
 from vnpulse.store.connection import Document, connect
 from vnpulse.store.news import NewsStore
@@ -51,7 +51,7 @@ CALLS: dict[str, Callable[[Database[Document]], object]] = {
     "write news": lambda db: NewsStore(db).ensure_indexes(),
     "recent news": lambda db: list(NewsStore(db).recent_news(0)),
     "alert": lambda db: AlertStore(db).get("a"),
-    "snapshot": lambda db: AlertStore(db).save_snapshot("t", 0, 1, {}),
+    "snapshot": lambda db: AlertStore(db).save_snapshot("t", 0, Snapshot(1, 1, {})),
     "status": lambda db: StatusStore(db).replace([{"name": "a"}], "s"),
     "ping": lambda db: StatusStore(db).ping(),
 }

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import contextlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vnpulse.kafka.progress import Committed, Lanes, SoleProgress
+from vnpulse.kafka.progress import Committed, Lanes, SoleProgress, lane_offset
 
 NAMES = ("technical", "sentiment")
 
@@ -14,6 +15,29 @@ def test_the_only_loop_commits_its_offset_as_it_is() -> None:
     with SoleProgress().moving(0, 7) as committed:
         assert committed == Committed(7)
     assert SoleProgress().resumed(0, Committed(7, "whatever")) == 7
+
+
+def test_a_loop_that_holds_something_back_commits_no_further_and_finds_its_note_again() -> None:
+    progress = SoleProgress()
+    progress.hold(0, 5, "read to 9")
+    with progress.moving(0, 9) as committed, progress.moving(1, 9) as other:
+        assert (committed, other) == (Committed(5, "read to 9"), Committed(9))
+    assert not progress.moves(0, 12)
+    progress.hold(0, None, "read to 12")
+    assert progress.moves(0, 12)
+    with progress.moving(0, 12) as committed:
+        assert committed == Committed(12, "read to 12")
+    successor = SoleProgress()
+    assert successor.resumed(0, committed) == 12
+    assert successor.found(0) == committed
+
+
+@pytest.mark.parametrize(
+    ("note", "offset"),
+    [('{"technical":3,"sentiment":9}', 9), ("", 3), ("by hand", 3), ('{"technical":3}', 3)],
+)
+def test_how_far_a_lane_is_can_be_told_from_outside(note: str, offset: int) -> None:
+    assert lane_offset(Committed(3, note), "sentiment") == offset
 
 
 @given(st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 9), st.booleans()), max_size=30))

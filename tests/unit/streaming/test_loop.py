@@ -152,6 +152,9 @@ class NotingHandler:
             value = batch.values[rejection.row]
             self.rejected.append((batch.partition, offset, value, rejection, attempts))
 
+    def waiting(self, positions: Mapping[int, int]) -> Mapping[int, int]:
+        return {}
+
     def settled(self, partition: int, offset: int) -> None:
         self.settled_to[partition] = offset
 
