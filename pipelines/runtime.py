@@ -19,7 +19,7 @@ from actors.ray_port import ActorGone, ActorSpec, RayPort
 from actors.supervisor_actor import SupervisorActor
 from pipelines.logs import configure_logging
 from pipelines.plan import PipelinePlanner, overlapping, supervisor_name
-from pipelines.versions import version
+from pipelines.versions import supervisor_version
 from pipelines.wiring import look_at
 from vnpulse.deployment import resolve
 from vnpulse.embedded.ray_head import ray_environment
@@ -83,7 +83,8 @@ def run(pipelines: tuple[str, ...], settings: Settings) -> int:
     # After ray.init, which sets handlers of its own.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    driver = _Driver(pipelines, settings, version(settings, cluster.partitions), ControlStore(database))
+    wanted = supervisor_version(settings, cluster.partitions)
+    driver = _Driver(pipelines, settings, wanted, ControlStore(database))
     driver.take_over()
     try:
         return driver.follow(stopping)
