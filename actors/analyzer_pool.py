@@ -2,39 +2,81 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayActorError
 
+from actors.analyzers import Answer, shard_name
 from vnpulse.analysis import AnalysisRequest
 from vnpulse.batches import BarBatch, NewsBatch
-from vnpulse.errors import AnalyzerUnavailable
+from vnpulse.errors import AnalyzerUnavailable, StoreUnavailable
 from vnpulse.kafka.partitioning import partition_of
+from vnpulse.sharding import owners
+from vnpulse.store.control import ControlStore
 from vnpulse.streaming.analyzer_pool import EncodedResult
 
-CALL_TIMEOUT_S = 60.0
-"""Far above any healthy call; a shard that takes longer is being replaced, and the caller asks again."""
+CALL_TIMEOUT_S = 180.0
+"""More than an actor takes until it is found stuck and is replaced: who waited is told then. Answers of
+a healthy one come within seconds (actors.analyzers.ANSWER_WITHIN_S)."""
+
+FEED_WAIT_S = 5.0
+"""So long the store's side waits for a shard to take a batch; a healthy one takes it in milliseconds,
+or after one slice of an analysis. Then it goes on, and the shard finds the batch in the store."""
 
 
-def shard_name(kind: str, shard: int) -> str:
-    """Return the actor name of a shard."""
-    return f"{kind}/{shard}"
+REPLACED_WITHIN_S = 15.0
+LOOK_AGAIN_S = 0.2
+"""A shard that is away is replaced within seconds: so long it is looked for often, and then its being away is
+an outage, which is waited out with ever longer pauses (kafka.retry)."""
+
+SERVING_FOR_S = 1.0
+"""How old the knowledge of how many shards serve may be: a read of the store a second and process."""
+
+
+class ServingShards:
+    """How many shards of an analyzer are called, as the store says it."""
+
+    def __init__(self, kind: str, control: ControlStore, otherwise: int) -> None:
+        """``otherwise``: of a deployment of which nobody has said it."""
+        self._kind = kind
+        self._control = control
+        self._otherwise = otherwise
+        self._known = 0
+        self._due_s = 0.0
+
+    def __call__(self) -> int:
+        """Return the number. Raises StoreUnavailable if it was never known."""
+        if time.monotonic() >= self._due_s:
+            try:
+                state = self._control.pool(self._kind)
+                self._known = state.serving if state is not None else self._otherwise
+            except StoreUnavailable:
+                if not self._known:
+                    raise
+            self._due_s = time.monotonic() + SERVING_FOR_S
+        return self._known
 
 
 class RayAnalyzerPool(ABC):
-    """Shards of one analyzer, found by name: a replaced actor is found again at the next call."""
+    """Shards of one analyzer, found by name: a replaced actor is found again at the next call.
 
-    def __init__(self, kind: str, shards: int, namespace: str) -> None:
+    What waits at a shard is bounded: of each caller one batch and one request at most, however slow
+    the shard is.
+    """
+
+    def __init__(self, kind: str, shards: Callable[[], int], namespace: str) -> None:
         self._kind = kind
         self._shards = shards
         self._namespace = namespace
         self._handles: dict[int, ActorHandle] = {}
+        self._untaken: dict[int, ray.ObjectRef] = {}
 
     def _handle(self, shard: int) -> ActorHandle:
         handle = self._handles.get(shard)
@@ -47,10 +89,12 @@ class RayAnalyzerPool(ABC):
             self._handles[shard] = handle
         return handle
 
-    def _call(self, method: str, arguments: dict[int, Any]) -> dict[int, Any]:
-        """Call ``method`` of several shards at once; return the answers by shard."""
-        pending = {shard: getattr(self._handle(shard), method).remote(a) for shard, a in arguments.items()}
-        answers = {}
+    def _ask(self, arguments: dict[int, list[AnalysisRequest]]) -> dict[int, Answer]:
+        """Call ``analyze`` of several shards at once; return the answers. Raises AnalyzerUnavailable."""
+        pending: dict[int, ray.ObjectRef] = {
+            shard: self._handle(shard).analyze.remote(asked) for shard, asked in arguments.items()
+        }
+        answers: dict[int, Answer] = {}
         for shard, reference in pending.items():
             try:
                 answers[shard] = ray.get(reference, timeout=CALL_TIMEOUT_S)
@@ -58,49 +102,97 @@ class RayAnalyzerPool(ABC):
                 self._handles.pop(shard, None)
                 name = shard_name(self._kind, shard)
                 raise AnalyzerUnavailable(
-                    f"{name} did not answer {method} ({type(error).__name__})"
+                    f"{name} did not answer analyze ({type(error).__name__})"
                 ) from error
         return answers
 
+    def _feed(self, arguments: dict[int, list[Any]]) -> dict[int, list[int] | None]:
+        """Call ``update`` of several shards at once; return the answers, None of a shard that gave none.
+
+        A shard that has not answered the last call is not called again until it has.
+        """
+        pending: dict[int, ray.ObjectRef] = {}
+        for shard, batches in arguments.items():
+            untaken = self._untaken.get(shard)
+            if untaken is not None and not ray.wait([untaken], timeout=0)[0]:
+                continue
+            self._untaken.pop(shard, None)
+            with suppress(AnalyzerUnavailable):
+                pending[shard] = self._handle(shard).update.remote(batches)
+        answers: dict[int, list[int] | None] = dict.fromkeys(arguments)
+        give_up_at = time.monotonic() + FEED_WAIT_S
+        for shard, reference in pending.items():
+            try:
+                answers[shard] = ray.get(reference, timeout=max(0.0, give_up_at - time.monotonic()))
+            except GetTimeoutError:
+                self._untaken[shard] = reference
+            except RayActorError:
+                self._handles.pop(shard, None)
+            except AnalyzerUnavailable:  # it is warming up
+                pass
+        return answers
+
     @abstractmethod
-    def _shards_asked(self, request: AnalysisRequest) -> dict[int, AnalysisRequest]:
-        """Return what to ask of which shard."""
+    def _shards_asked(self, request: AnalysisRequest, shards: int) -> dict[int, AnalysisRequest]:
+        """Return what to ask of which of ``shards`` shards."""
 
     def analyze(self, requests: Sequence[AnalysisRequest]) -> list[EncodedResult]:
         """Return the results for ``requests`` of all shards. Raises AnalyzerUnavailable."""
+        give_up_at = time.monotonic() + REPLACED_WITHIN_S
+        results: list[EncodedResult] = []
+        left = list(requests)
+        while left:
+            asked = self._split(left)
+            try:
+                answers = self._ask(asked)
+            except AnalyzerUnavailable:
+                if time.monotonic() >= give_up_at:
+                    raise
+                time.sleep(LOOK_AGAIN_S)
+                continue
+            left = []
+            for shard in sorted(answers):
+                results += answers[shard].results
+                left += asked[shard][answers[shard].requests :]
+        return results
+
+    def _split(self, requests: Sequence[AnalysisRequest]) -> dict[int, list[AnalysisRequest]]:
+        shards = self._shards()
         asked: dict[int, list[AnalysisRequest]] = defaultdict(list)
         for request in requests:
-            for shard, part in self._shards_asked(request).items():
+            for shard, part in self._shards_asked(request, shards).items():
                 asked[shard].append(part)
-        answers = self._call("analyze", dict(asked))
-        return [result for shard in sorted(answers) for result in answers[shard]]
+        return dict(asked)
 
 
 class TechnicalPool(RayAnalyzerPool):
     """A raw partition belongs to one shard, and so do the symbols in it."""
 
-    def __init__(self, shards: int, namespace: str, raw_partitions: int) -> None:
+    def __init__(self, shards: Callable[[], int], namespace: str, raw_partitions: int) -> None:
         super().__init__("technical", shards, namespace)
         self._raw_partitions = raw_partitions
 
-    def update(self, batches: Sequence[BarBatch]) -> list[int]:
+    def update(self, batches: Sequence[BarBatch]) -> list[int | None]:
         """Hand each batch to its shard. See UpdatePool."""
+        owner = owners(self._raw_partitions, self._shards())
         of_shard: dict[int, list[int]] = defaultdict(list)
         for index, batch in enumerate(batches):
-            of_shard[batch.partition % self._shards].append(index)
-        answers = self._call("update", {s: [batches[i] for i in rows] for s, rows in of_shard.items()})
-        expected = [0] * len(batches)
+            of_shard[owner[batch.partition]].append(index)
+        answers = self._feed({s: [batches[i] for i in rows] for s, rows in of_shard.items()})
+        expected: list[int | None] = [None] * len(batches)
         for shard, rows in of_shard.items():
-            for index, offset in zip(rows, answers[shard], strict=True):
+            for index, offset in zip(rows, answers[shard] or (), strict=False):
                 expected[index] = offset
         return expected
 
-    def _shards_asked(self, request: AnalysisRequest) -> dict[int, AnalysisRequest]:
+    def _shards_asked(self, request: AnalysisRequest, shards: int) -> dict[int, AnalysisRequest]:
+        owner = owners(self._raw_partitions, shards)
         if not request.sources:
-            return {partition_of(request.symbol, self._raw_partitions) % self._shards: request}
+            return {owner[partition_of(request.symbol, self._raw_partitions)]: request}
         parts = defaultdict(list)
         for source in request.sources:
-            parts[source.partition % self._shards].append(source)
+            # Of a partition that does not exist nobody knows anything: any shard will say so.
+            parts[owner[source.partition % self._raw_partitions]].append(source)
         return {
             shard: AnalysisRequest(request.symbol, request.request_id, tuple(sources))
             for shard, sources in parts.items()
@@ -108,32 +200,19 @@ class TechnicalPool(RayAnalyzerPool):
 
 
 class SentimentPool(RayAnalyzerPool):
-    """A symbol belongs to one shard. An article may be about several, so every shard sees every
-    batch and gets the articles about its own symbols."""
+    """A symbol belongs to one shard. An article may be about several, and keeping one costs little
+    beside reading it, so every shard gets every batch; only its own symbols are asked of it."""
 
-    def __init__(self, shards: int, namespace: str) -> None:
+    def __init__(self, shards: Callable[[], int], namespace: str) -> None:
         super().__init__("sentiment", shards, namespace)
 
-    def update(self, batches: Sequence[NewsBatch]) -> list[int]:
+    def update(self, batches: Sequence[NewsBatch]) -> list[int | None]:
         """Hand each batch to all shards; a partition is as far as its slowest shard. See UpdatePool."""
-        answers = self._call("update", {s: [self._part(b, s) for b in batches] for s in range(self._shards)})
-        return [min(offsets) for offsets in zip(*answers.values(), strict=True)]
+        answers = self._feed({shard: list(batches) for shard in range(self._shards())})
+        given = [answer for answer in answers.values() if answer is not None]
+        if not given:
+            return [None] * len(batches)
+        return [min(offsets) for offsets in zip(*given, strict=True)]
 
-    def _part(self, batch: NewsBatch, shard: int) -> NewsBatch:
-        if self._shards == 1:
-            return batch
-        mine = [tuple(s for s in symbols if self._shard_of(s) == shard) for symbols in batch.symbols]
-        rows = [row for row, symbols in enumerate(mine) if symbols]
-        return replace(
-            batch,
-            items=[batch.items[row] for row in rows],
-            symbols=[mine[row] for row in rows],
-            offsets=[batch.offsets[row] for row in rows],
-            append_ms=[batch.append_ms[row] for row in rows],
-        )
-
-    def _shard_of(self, symbol: str) -> int:
-        return partition_of(symbol, self._shards)
-
-    def _shards_asked(self, request: AnalysisRequest) -> dict[int, AnalysisRequest]:
-        return {self._shard_of(request.symbol): request}
+    def _shards_asked(self, request: AnalysisRequest, shards: int) -> dict[int, AnalysisRequest]:
+        return {partition_of(request.symbol, shards): request}

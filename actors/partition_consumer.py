@@ -18,7 +18,7 @@ from vnpulse.kafka.outputs import PlainOutputs
 from vnpulse.kafka.progress import Lanes, Progress, SoleProgress
 from vnpulse.kafka.transactions import TransactionalOutputs
 from vnpulse.settings import PipelineName, Settings
-from vnpulse.streaming.loop import Handler, PartitionLoop
+from vnpulse.streaming.loop import Handler, LoopHealth, PartitionLoop
 from vnpulse.streaming.outputs import Outputs
 from vnpulse.topics import load_topics
 
@@ -127,7 +127,7 @@ class PartitionConsumer:
     def health(self) -> dict[str, Any]:
         """Return positions, counters and times; ``error`` is not empty when consuming has failed.
 
-        Of several lanes, the slowest one's position and times.
+        Of several lanes, the slowest one's position and times; ``behind_s`` by lane.
         """
         healths = [lane.loop.health() for lane in self._lanes]
         positions = [h.positions for h in healths if h.positions]
@@ -146,6 +146,9 @@ class PartitionConsumer:
             "records": max((h.records for h in healths), default=0),
             "last_poll_s": min((h.last_poll_s for h in healths), default=0.0),
             "last_record_s": min((h.last_record_s for h in healths), default=0.0),
+            "pauses": sum(h.pauses for h in healths),
+            "paused": any(h.paused_since_s for h in healths),
+            "behind_s": {name: _behind_s(h) for name, h in zip(self._spec.lanes, healths, strict=False)},
             "failing_since_s": min((h.failing_since_s for h in healths if h.failing_since_s), default=0.0),
             "counts": dict(
                 sum((Counter(getattr(lane.handler, "counts", {})) for lane in self._lanes), Counter())
@@ -160,3 +163,8 @@ class PartitionConsumer:
         for lane in self._lanes:
             lane.thread.join(max(0.0, give_up_at - time.monotonic()))
         return not any(lane.thread.is_alive() for lane in self._lanes)
+
+
+def _behind_s(health: LoopHealth) -> float:
+    """Return for how long the oldest record that is being handled has been on the broker."""
+    return round(max(0.0, time.time() - health.oldest_s), 1) if health.oldest_s else 0.0

@@ -8,9 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import ray
+from ray._private.state import available_resources_per_node
 from ray.actor import ActorHandle
 from ray.exceptions import ActorAlreadyExistsError, GetTimeoutError, RayActorError, RayError
 from ray.util import list_named_actors
+
+CONTROL = "control"
+CONTROL_THREADS = 3
+"""Threads of each actor for the supervisor's calls, beside those that others keep busy: one may be
+starting it while another asks how it is."""
 
 NAME_FREE_TIMEOUT_S = 30.0
 NAME_FREE_PERIOD_S = 0.1
@@ -64,6 +70,9 @@ class ActorPort(Protocol):
     def names(self) -> list[str]:
         """Return the names of all running actors, whoever made them."""
 
+    def has_room(self, spec: ActorSpec) -> bool:
+        """Say whether some node has free what an actor asks for, its labels left out of account."""
+
     def call(self, handle: Any, method: str, *arguments: Any) -> Any:
         """Call a method; return the pending call at once."""
 
@@ -105,7 +114,8 @@ class RayPort:
         if spec.spread:
             options["scheduling_strategy"] = "SPREAD"
         try:
-            remote_class: Any = ray.remote(spec.plain_class)
+            remote: Any = ray.remote  # whose annotations leave the groups out
+            remote_class = remote(concurrency_groups={CONTROL: CONTROL_THREADS})(spec.plain_class)
             return remote_class.options(**options).remote(*spec.arguments)
         except ActorAlreadyExistsError as error:
             raise NameTaken(spec.name) from error
@@ -133,9 +143,18 @@ class RayPort:
         rows: list[dict[str, str]] = list_named_actors(all_namespaces=True)
         return sorted(row["name"] for row in rows if row["namespace"] == self._namespace)
 
+    def has_room(self, spec: ActorSpec) -> bool:
+        """Say whether some node has free what an actor asks for, its labels left out of account."""
+        asked = {"CPU": spec.num_cpus, "GPU": spec.num_gpus, **spec.resources}
+        free: dict[str, dict[str, float]] = available_resources_per_node()  # type: ignore[no-untyped-call]
+        return any(
+            all(node.get(name, 0.0) >= amount - 1e-6 for name, amount in asked.items() if amount)
+            for node in free.values()
+        )
+
     def call(self, handle: ActorHandle, method: str, *arguments: Any) -> ray.ObjectRef:
         """Call a method; return the pending call at once."""
-        return getattr(handle, method).remote(*arguments)
+        return getattr(handle, method).options(concurrency_group=CONTROL).remote(*arguments)
 
     def is_done(self, pending: ray.ObjectRef) -> bool:
         """Say, without waiting, whether a pending call has an answer or an error."""

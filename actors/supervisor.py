@@ -46,7 +46,8 @@ class Status(Enum):
     """Its process was made, or found running after the supervisor's own restart, and has not answered yet."""
     RUNNING = "running"
     DEGRADED = "degraded"
-    """Answers, but says that its work fails (the store is away, say) or that it is not alive inside."""
+    """Answers, but says that its work fails (the store is away, say); or has not answered a probe, and will
+    be replaced if it does not answer PROBES_FAILED_LIMIT of them."""
     DRAINING = "draining"
     """Finishes its batch and commits, to be replaced by another version or to go."""
     FAULTED = "faulted"
@@ -144,13 +145,15 @@ class Supervisor:
         # New actors may read the partitions of those that leave.
         held_ranks = {actor.spec.drain_rank for actor in self._actors if not actor.wanted}
         stages = sorted({a.spec.stage for a in self._actors if a.wanted})
+        waits = False
         for stage in stages:
             of_stage = [a for a in self._actors if a.wanted and a.spec.stage == stage]
             for actor in of_stage:
-                if actor.handle is not None or actor.spec.drain_rank not in held_ranks:
+                # One that has run before is looked after whatever becomes of new ones of earlier stages.
+                new = actor.handle is None and actor.running_since == 0
+                if not new or not (waits or actor.spec.drain_rank in held_ranks):
                     self._guarded(actor, self._step_one)
-            if any(actor.running_since == 0 and not actor.gave_up for actor in of_stage):
-                return
+            waits = waits or any(actor.running_since == 0 and not actor.gave_up for actor in of_stage)
 
     def _guarded(self, actor: _Managed, move: Callable[[_Managed], None]) -> None:
         try:
@@ -277,6 +280,10 @@ class Supervisor:
             self._fault(actor, f"gave no answer to {actor.purpose}")
         elif actor.purpose == _ATTACH:
             self._call(actor, _ATTACH, self._now())
+        else:
+            actor.status = Status.DEGRADED
+            actor.error = f"gave no answer to {actor.purpose} for {_TIMEOUT_S[_PROBE]:.0f} s"
+            log.warning("%s %s", actor.spec.name, actor.error)
 
     def _fault(self, actor: _Managed, error: Exception | str) -> None:
         if actor.handle is not None:
@@ -317,6 +324,17 @@ class Supervisor:
     def names(self) -> list[str]:
         """Return the names of the actors that are wanted."""
         return [actor.spec.name for actor in self._actors if actor.wanted]
+
+    def handle(self, name: str) -> Any:
+        """Return the handle of an actor that runs. Raises ActorGone."""
+        for actor in self._actors:
+            if actor.spec.name == name and actor.handle is not None:
+                return actor.handle
+        raise ActorGone(name)
+
+    def spec(self, name: str) -> ActorSpec:
+        """Return what an actor that is wanted is made from. Raises KeyError."""
+        return {actor.spec.name: actor.spec for actor in self._actors}[name]
 
     def all_running(self) -> bool:
         """Say whether every actor runs, of the version that is wanted, and nothing it does fails."""

@@ -8,13 +8,14 @@ import time
 from collections import deque
 from typing import Any, NamedTuple, Protocol
 
+from actors.pools import AnalyzerPools
 from actors.ray_port import ActorSpec, RayPort
 from actors.supervisor import Status, Supervisor
 from actors.whereabouts import whereabouts
 from vnpulse.errors import VnpulseError
 from vnpulse.settings import Settings
 from vnpulse.store.connection import connect
-from vnpulse.store.control import ControlStore, Desired
+from vnpulse.store.control import ControlStore
 from vnpulse.store.status import StatusStore
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ class Plan(NamedTuple):
 
     specs: list[ActorSpec]
     strays: list[ActorSpec]
+    remarks: list[str]
+    """What people should know of how it differs from the settings."""
 
 
 class Planner(Protocol):
@@ -42,6 +45,9 @@ class Planner(Protocol):
 
     def plan(self, settings: Settings, running: list[str]) -> Plan:
         """Return what should run with ``settings``, given the names of all actors that do."""
+
+    def most_shards(self, settings: Settings) -> dict[str, int] | None:
+        """Return, by analyzer, how many shards there can be where there is a limit; None without any."""
 
     def shares_with(self, supervisor: str) -> bool:
         """Say whether another supervisor, by its name, uses the shared actors of this plan."""
@@ -83,7 +89,9 @@ class SupervisorActor:
         self._port = RayPort(settings.ray.namespace)
         self._stores: tuple[StatusStore, ControlStore] | None = None
         self._supervisor: Supervisor | None = None
+        self._pools: AnalyzerPools | None = None
         self._scale: dict[str, int] = {}
+        self._remarks: set[str] = set()
         self._leaving = threading.Event()
         self._draining = False
         self._finished = False
@@ -143,7 +151,7 @@ class SupervisorActor:
                     self._stores = StatusStore(database), ControlStore(database)
                 statuses, control = self._stores
                 if self._supervisor is None:
-                    self._begin(control.read(self._name))
+                    self._begin(control)
                 assert self._supervisor is not None
                 began = time.perf_counter()
                 self._supervisor.step()
@@ -152,6 +160,7 @@ class SupervisorActor:
                     due_s = time.monotonic() + STATUS_PERIOD_S
                     self._report(statuses)
                     self._heed(control)
+                    self._resize()
                 self._error = ""
                 self._leaving.wait(STEP_PERIOD_S)
             except Exception as error:
@@ -164,15 +173,33 @@ class SupervisorActor:
                 due_s = time.monotonic() + STORE_PAUSE_S
                 self._leaving.wait(TROUBLE_PAUSE_S)
 
-    def _begin(self, desired: Desired) -> None:
+    def _begin(self, control: ControlStore) -> None:
+        desired = control.read(self._name)
         self._owner, self._scale = desired.owner, desired.scale
-        plan = self._plan()
+        most = self._planner.most_shards(self._settings)
+        if most is not None:
+            placement, running = self._settings.placement, self._port.names()
+            self._pools = AnalyzerPools(
+                self._port, control, placement, most, time.monotonic, self._scale, running
+            )
         supervisor = Supervisor(self._port, [])
-        supervisor.reconcile(*plan)
+        self._reconcile(supervisor)
         self._supervisor = supervisor
 
-    def _plan(self) -> Plan:
-        return self._planner.plan(self._settings.scaled(self._scale), self._port.names())
+    def _reconcile(self, supervisor: Supervisor) -> None:
+        numbers = self._pools.numbers() if self._pools is not None else {}
+        plan = self._planner.plan(self._settings.scaled(self._scale | numbers), self._port.names())
+        for remark in plan.remarks:
+            if remark not in self._remarks:
+                log.warning("%s", remark)
+        self._remarks.update(plan.remarks)
+        supervisor.reconcile(plan.specs, plan.strays)
+
+    def _resize(self) -> None:
+        """Bring the analyzers to the number of shards that they should have."""
+        assert self._supervisor is not None
+        if self._pools is not None and self._pools.step(self._supervisor):
+            self._reconcile(self._supervisor)
 
     def _heed(self, control: ControlStore) -> None:
         """Do what people asked for since the last time."""
@@ -182,9 +209,12 @@ class SupervisorActor:
         if desired.stopped:
             self._draining = True
         if desired.scale != self._scale:
-            log.info("scale: %s", ", ".join(f"{name}={n}" for name, n in sorted(desired.scale.items())))
+            said = ", ".join(f"{name}={n}" for name, n in sorted(desired.scale.items()))
+            log.info("scale: %s", said or "as the settings say")
             self._scale = desired.scale
-            self._supervisor.reconcile(*self._plan())
+            if self._pools is not None:
+                self._pools.by_hand = desired.scale
+            self._reconcile(self._supervisor)
         ours = set(desired.restart).intersection(self._supervisor.names())
         for name in ours:
             self._supervisor.restart(name)
@@ -204,6 +234,7 @@ class SupervisorActor:
             "error": self._error,
             "version": self._version,
             "slowest_step_s": round(self._slowest_step_s, 3),
+            "pools": self._pools.status() if self._pools is not None else [],
             **whereabouts(),
         }
         statuses.replace([{**row, "updated_s": now_s} for row in [own, *rows]], self._name)

@@ -13,7 +13,7 @@ import datetime as dt
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -39,8 +39,13 @@ UNMEASURED = 5
 class NoHistory:
     """A store that holds nothing."""
 
-    def latest_bars(self, intervals: Sequence[str], count: int) -> Iterator[BarBatch]:
+    def latest_bars(
+        self, intervals: Sequence[str], count: int, wanted: Callable[[str], bool] | None = None
+    ) -> Iterator[BarBatch]:
         return iter(())
+
+    def symbols(self, intervals: Sequence[str]) -> set[str]:
+        return set()
 
     def stored_through(self, topic: str) -> dict[int, int]:
         return {}

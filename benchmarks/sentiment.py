@@ -43,8 +43,13 @@ REQUESTS_PER_CALL = 512
 class NoHistory:
     """A store that holds nothing."""
 
-    def latest_bars(self, intervals: Sequence[str], count: int) -> Iterator[BarBatch]:
+    def latest_bars(
+        self, intervals: Sequence[str], count: int, wanted: Callable[[str], bool] | None = None
+    ) -> Iterator[BarBatch]:
         return iter(())
+
+    def symbols(self, intervals: Sequence[str]) -> set[str]:
+        return set()
 
     def stored_through(self, topic: str) -> dict[int, int]:
         return {}

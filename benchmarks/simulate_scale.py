@@ -286,7 +286,12 @@ def simulate(
         RESULTS: partitions,
         ALERTS: 3,
     }
-    specs = plan_for(PIPELINES, Cluster(settings, counts), gpus=1.0, running=[]).specs
+    specs = plan_for(
+        PIPELINES,
+        Cluster(settings, counts),
+        gpus=[node.gpus for node in nodes_for(partitions) if node.gpus],
+        running=[],
+    ).specs
     ray = VirtualRay(nodes_for(partitions), call_us / 1e6)
     supervisor = Supervisor(ray, specs, now=lambda: ray.now)
     report: dict[str, Any] = {

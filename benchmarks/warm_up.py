@@ -38,6 +38,12 @@ SYMBOLS_A_WRITE = 100
 """A write of all of them takes the embedded store longer than the store's clients wait."""
 
 
+def minute_ms(number: int) -> int:
+    """Return when the ``number``-th minute of trading opens, MINUTES_A_DAY of them a day."""
+    day, of_day = divmod(number, MINUTES_A_DAY)
+    return OPENING_MS + day * DAY_MS + of_day * 60_000
+
+
 def batches(symbols: int, bars: int) -> Iterator[BarBatch]:
     """Yield a batch for each trading day of SYMBOLS_A_WRITE symbols: random walks on a tick."""
     rng = np.random.default_rng(7)

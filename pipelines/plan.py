@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import ray
 
@@ -57,13 +59,19 @@ class PipelinePlanner:
         """Return the actors of the pipelines, and which of those that run are nobody's."""
         return plan_for(self.pipelines, look_at(settings), cluster_gpus(), running)
 
+    def most_shards(self, settings: Settings) -> dict[str, int] | None:
+        """Return how many technical shards there can be: a partition has one; None without analyzers."""
+        if not set(self.pipelines).intersection(WITH_ANALYZERS):
+            return None
+        return {"technical": look_at(settings).raw_partitions}
+
     def shares_with(self, supervisor: str) -> bool:
         """Say whether another supervisor uses the analyzers too."""
         return bool(_supervised(supervisor).intersection(WITH_ANALYZERS))
 
 
-def plan_for(pipelines: tuple[str, ...], cluster: Cluster, gpus: float, running: list[str]) -> Plan:
-    """Return the plan for a cluster as it is."""
+def plan_for(pipelines: tuple[str, ...], cluster: Cluster, gpus: Sequence[float], running: list[str]) -> Plan:
+    """Return the plan for a cluster as it is; ``gpus`` of each node that has some."""
     specs: dict[str, ActorSpec] = {}
     for name in pipelines:
         # By its importable name: `python -m pipelines.storage` is __main__ in its own process.
@@ -74,7 +82,9 @@ def plan_for(pipelines: tuple[str, ...], cluster: Cluster, gpus: float, running:
         specs = {name: replace(spec, shared=False) for name, spec in specs.items()}
     kinds = {*pipelines, *(ANALYZER_KINDS if alone else ())}
     strays = [_stray(name) for name in running if name.split("/")[0] in kinds and name not in specs]
-    return Plan(fit_to_gpus(specs.values(), gpus), strays)
+    # Those that run keep the GPUs that they have.
+    fitted, remarks = fit_to_gpus(sorted(specs.values(), key=lambda s: s.name not in running), gpus)
+    return Plan(fitted, strays, remarks)
 
 
 def _stray(name: str) -> ActorSpec:
@@ -89,7 +99,8 @@ def _stray(name: str) -> ActorSpec:
     )
 
 
-def cluster_gpus() -> float:
-    """Return how many GPUs the cluster has."""
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return resources.get("GPU", 0.0)
+def cluster_gpus() -> list[float]:
+    """Return how many GPUs each node of the cluster has that has some."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    found = [node["Resources"].get("GPU", 0.0) for node in nodes if node["Alive"]]
+    return [gpus for gpus in found if gpus]

@@ -19,7 +19,7 @@ from actors.ray_port import ActorGone, ActorSpec, RayPort
 from actors.supervisor_actor import SupervisorActor
 from pipelines.logs import configure_logging
 from pipelines.plan import WITH_ANALYZERS, PipelinePlanner, cluster_gpus, overlapping, supervisor_name
-from pipelines.versions import version
+from pipelines.versions import supervisor_version
 from pipelines.wiring import look_at, require_gpus
 from vnpulse.deployment import resolve
 from vnpulse.embedded.ray_head import ray_environment
@@ -85,7 +85,8 @@ def run(pipelines: tuple[str, ...], settings: Settings) -> int:
         signal.signal(number, lambda *_: stopping.set())
     if set(pipelines).intersection(WITH_ANALYZERS):
         require_gpus(settings, cluster_gpus())
-    driver = _Driver(pipelines, settings, version(settings, cluster.partitions), ControlStore(database))
+    wanted = supervisor_version(settings, cluster.partitions)
+    driver = _Driver(pipelines, settings, wanted, ControlStore(database))
     driver.take_over()
     try:
         return driver.follow(stopping)

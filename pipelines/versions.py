@@ -35,11 +35,22 @@ def version(settings: Settings, partitions: dict[str, int]) -> str:
     """Return the hash of the code, the settings and the topics' partition counts.
 
     How many hosts share a topic is left out: the partitions that an actor has are in its name, so
-    that one whose partitions stay is left alone when others are spread anew.
+    that one whose partitions stay is left alone when others are spread anew. So is how many shards
+    an analyzer has, which those who call them learn while they run.
     """
     said = settings.model_dump(mode="python")
     for placement in said["placement"].values():
-        placement.pop("hosts", None)
+        for number in ("hosts", "shards", "autoscale"):
+            placement.pop(number, None)
+    return _hash(said, partitions)
+
+
+def supervisor_version(settings: Settings, partitions: dict[str, int]) -> str:
+    """Return the same of a supervisor, which is to know all numbers."""
+    return _hash(settings.model_dump(mode="python"), partitions)
+
+
+def _hash(said: dict[str, Any], partitions: dict[str, int]) -> str:
     text = json.dumps([said, partitions], default=_plain, sort_keys=True)
     return hashlib.sha256(f"{code_version()} {text}".encode()).hexdigest()[:12]
 

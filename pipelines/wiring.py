@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from actors.analyzer_pool import SentimentPool, TechnicalPool, shard_name
-from actors.analyzers import SentimentActor, TechnicalActor
+from actors.analyzer_pool import SentimentPool, ServingShards, TechnicalPool
+from actors.analyzers import SentimentActor, Shard, TechnicalActor, shard_name
 from actors.partition_consumer import ConsumerSpec, MakeHandler, PartitionConsumer
 from actors.ray_port import ActorSpec
 from pipelines.versions import version
 from vnpulse.errors import SchemaUnavailable, UserError
 from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.connection import require_codecs
+from vnpulse.messages import AnalysisType
 from vnpulse.serialization.codecs import open_codecs
 from vnpulse.settings import AnalyzerPlacement, ConsumerPlacement, PipelineName, Settings
+from vnpulse.store.connection import connect
+from vnpulse.store.control import ControlStore
 from vnpulse.topics import CONSUMED, PRICES, dead_letter_topic, load_topics
 
 log = logging.getLogger("vnpulse.pipelines")
@@ -129,9 +132,9 @@ def _analyzer_actors(
 ) -> list[ActorSpec]:
     return [
         ActorSpec(
-            name=shard_name(kind, shard),
+            name=shard_name(kind, number),
             plain_class=plain,
-            arguments=(cluster.settings, shard_name(kind, shard), cluster.version),
+            arguments=(cluster.settings, Shard(kind, number, cluster.raw_partitions), cluster.version),
             stage=ANALYZER_STAGE,
             drain_rank=DRAIN_ORDER.index("analyzer"),
             version=cluster.version,
@@ -141,11 +144,11 @@ def _analyzer_actors(
             node_labels=placement.node_labels,
             shared=True,
         )
-        for shard in range(placement.shards)
+        for number in range(placement.shards)
     ]
 
 
-def require_gpus(settings: Settings, gpus: float) -> None:
+def require_gpus(settings: Settings, gpus: Sequence[float]) -> None:
     """Raise UserError if the settings compute on GPUs in a cluster that has none."""
     if settings.technical.device == "cuda" and not gpus:
         raise UserError(
@@ -154,19 +157,28 @@ def require_gpus(settings: Settings, gpus: float) -> None:
         )
 
 
-def fit_to_gpus(specs: Iterable[ActorSpec], gpus: float) -> list[ActorSpec]:
-    """Return ``specs`` as they can run in a cluster of so many GPUs: without any, all on CPUs."""
-    fitted = []
-    moved = []
+def fit_to_gpus(specs: Iterable[ActorSpec], gpus: Iterable[float]) -> tuple[list[ActorSpec], list[str]]:
+    """Return ``specs`` as they can run on nodes of so many GPUs each, and what there is to say about it.
+
+    Who finds no GPU any more is put on a CPU.
+    """
+    left = sorted(gpus)
+    fitted: list[ActorSpec] = []
+    moved: list[str] = []
     for spec in specs:
-        if spec.num_gpus and not gpus:
-            moved.append(spec.name)
-            spec = replace(spec, num_gpus=0.0)
+        if spec.num_gpus:
+            node = next((i for i, free in enumerate(left) if free >= spec.num_gpus - 1e-9), None)
+            if node is None:
+                moved.append(spec.name)
+                spec = replace(spec, num_gpus=0.0)
+            else:
+                left[node] -= spec.num_gpus
         fitted.append(spec)
-    if moved:
-        # An actor that asks for what no node has would wait for it for ever, in silence.
-        log.warning("no node of this Ray cluster has a GPU; on CPUs instead: %s", ", ".join(moved))
-    return fitted
+    if not moved:
+        return fitted, []
+    # An actor that asks for what no node has would wait for it for ever, in silence.
+    lacks = "no GPU is left in this Ray cluster" if left else "this Ray cluster has no GPU"
+    return fitted, [f"{lacks}; on CPUs instead: {', '.join(moved)}"]
 
 
 def analyzer_actors(cluster: Cluster) -> list[ActorSpec]:
@@ -180,9 +192,14 @@ def analyzer_actors(cluster: Cluster) -> list[ActorSpec]:
 
 def technical_pool(settings: Settings, raw_partitions: int) -> TechnicalPool:
     """Return the way to the technical shards."""
-    return TechnicalPool(settings.placement.technical.shards, settings.ray.namespace, raw_partitions)
+    return TechnicalPool(_serving(settings, "technical"), settings.ray.namespace, raw_partitions)
 
 
 def sentiment_pool(settings: Settings) -> SentimentPool:
     """Return the way to the sentiment shards."""
-    return SentimentPool(settings.placement.sentiment.shards, settings.ray.namespace)
+    return SentimentPool(_serving(settings, "sentiment"), settings.ray.namespace)
+
+
+def _serving(settings: Settings, kind: AnalysisType) -> ServingShards:
+    placement: AnalyzerPlacement = getattr(settings.placement, kind)
+    return ServingShards(kind, ControlStore(connect(settings.store)), placement.shards)

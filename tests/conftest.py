@@ -20,6 +20,9 @@ from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.settings import KafkaSettings
 from vnpulse.topics import TopicChange, TopicSpec
 
+LOGICAL_CPUS, LOGICAL_GPUS = 8, 2
+"""What Ray schedules by, whatever the machine has."""
+
 FIRST_TOPIC = TopicSpec(partitions=1, replication=1, retention_hours=1, compression="none")
 
 # How long an example takes says something about the machine, not about the code.
@@ -44,7 +47,13 @@ def stack() -> Iterator[StackUnderTest]:
     folder = Path(tempfile.mkdtemp(prefix="vnp-"))
     uri = os.environ.get("MONGODB_URI")
     try:
-        with EmbeddedStack(EmbeddedConfig(state_dir=folder / "state", with_mongo=not uri)) as running:
+        config = EmbeddedConfig(
+            state_dir=folder / "state",
+            with_mongo=not uri,
+            ray_num_gpus=LOGICAL_GPUS,
+            ray_num_cpus=LOGICAL_CPUS,
+        )
+        with EmbeddedStack(config) as running:
             addresses = running.addresses
             assert addresses is not None
             under_test = StackUnderTest(

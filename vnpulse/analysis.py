@@ -6,7 +6,7 @@ sentiment analysis are two implementations; a third is a class and a line of con
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -35,6 +35,9 @@ class Analyzer(Protocol):
     State is soft: after a restart ``start`` rebuilds it from the store up to the offset that the
     store has seen, and the log brings the rest. Both calls are idempotent: a batch that was
     already applied changes nothing, and a request asked twice gives results with the same ids.
+
+    Nobody waits to hand a batch over, so ``analyze`` may be asked about records that ``update`` has
+    not seen. They are in the store, which is written first: the analyzer loads them from there.
     """
 
     analysis_type: AnalysisType
@@ -56,12 +59,18 @@ class Analyzer(Protocol):
 class BarHistory(Protocol):
     """Where an analyzer of bars reads its warm-up from."""
 
-    def latest_bars(self, intervals: Sequence[str], count: int) -> Iterator[BarBatch]:
+    def latest_bars(
+        self, intervals: Sequence[str], count: int, wanted: Callable[[str], bool] | None = None
+    ) -> Iterator[BarBatch]:
         """Yield the last ``count`` stored bars of each series, time ascending within a series.
 
+        Of all symbols, or of those that are ``wanted``.
         ``offsets`` are those of the raw records, -1 for bars that did not come through Kafka.
         A batch holds bars of one raw partition (``topic`` "" and ``partition`` -1 for the latter).
         """
+
+    def symbols(self, intervals: Sequence[str]) -> set[str]:
+        """Return the symbols that may have bars of these intervals; none that has is missing."""
 
     def stored_through(self, topic: str) -> dict[int, int]:
         """Return, by partition, the next raw offset that has not been stored yet."""

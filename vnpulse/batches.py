@@ -8,7 +8,7 @@ retention removed leave holes, and a consumer must not mistake a hole for a loss
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -73,6 +73,23 @@ class BarBatch:
     def __len__(self) -> int:
         return len(self.codes)
 
+    def rows(self, rows: NDArray[np.int64]) -> BarBatch:
+        """Return a batch of the same stretch with some of the rows, in their order."""
+        return replace(
+            self,
+            codes=self.codes[rows],
+            time_ms=self.time_ms[rows],
+            prices=self.prices[rows],
+            volume=self.volume[rows],
+            closed=self.closed[rows],
+            offsets=self.offsets[rows],
+            append_ms=self.append_ms[rows],
+        )
+
+    def nothing_at(self, offset: int) -> BarBatch:
+        """Return a batch of the same partition that covers nothing, at ``offset``."""
+        return replace(self.rows(np.empty(0, np.int64)), start_offset=offset, next_offset=offset)
+
 
 @dataclass(frozen=True, slots=True)
 class NewsBatch:
@@ -89,3 +106,7 @@ class NewsBatch:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def nothing_at(self, offset: int) -> NewsBatch:
+        """Return a batch of the same partition that covers nothing, at ``offset``."""
+        return NewsBatch(self.topic, self.partition, offset, offset, [], [], [], [])

@@ -46,10 +46,18 @@ class Deployment:
     leaving it stops all.
     """
 
-    def __init__(self, settings: Settings, config: Path, say: Say, heals_limit: int = HEALS_LIMIT) -> None:
-        """``config`` is the file that ``settings`` were read from; the driver reads it again."""
+    def __init__(
+        self,
+        settings: Settings,
+        config: Path,
+        say: Say,
+        heals_limit: int = HEALS_LIMIT,
+        driver: str = "pipelines.run",
+    ) -> None:
+        """``config`` is the file that ``settings`` were read from; the driver, a module, reads it again."""
         assert settings.embedded is not None
         self._config = config
+        self._module = driver
         self._say = say
         self._state_dir = settings.embedded.state_dir
         self._stack = EmbeddedStack(embedded_config(settings))
@@ -87,7 +95,7 @@ class Deployment:
         log_path = self._state_dir / "logs" / "pipelines.log"
         self._driver = ManagedProcess(
             "pipelines",
-            [sys.executable, "-m", "pipelines.run", "--config", str(self._config)],
+            [sys.executable, "-m", self._module, "--config", str(self._config)],
             log_path,
             env={**ray_environment(), "PYTHONUNBUFFERED": "1", "RAY_COLOR_PREFIX": "0"},
             grace_s=DRAIN_TIMEOUT_S,

@@ -97,6 +97,13 @@ PIPELINE_FAMILIES = (
         "How often a consumer took up its partitions: at its start, after its replacement, after an outage.",
     ),
     Family(
+        "kafka.consumer.pauses",
+        "counter",
+        "vnpulse_kafka_consumer_pauses_total",
+        _READING,
+        "How often reading was paused because what was read is not worked off: back-pressure.",
+    ),
+    Family(
         "kafka.consumer.lost",
         "counter",
         "vnpulse_kafka_consumer_lost_records_total",

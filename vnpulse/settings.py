@@ -309,11 +309,30 @@ class ConsumerPlacement(NodePlacement):
     """Over as many nodes as there are, so that the loss of one takes few partitions along."""
 
 
+class AutoscaleSettings(StrictModel):
+    """Up to how many shards an analyzer may get by itself, and when."""
+
+    max: Annotated[int, Field(ge=1, le=10_000)]
+    behind_s: Annotated[float, Field(ge=0.1, le=86_400)] = 10.0
+    """One more when the oldest trigger in hand stays older than this."""
+    calm_s: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+    """One fewer after so long without need."""
+
+
 class AnalyzerPlacement(NodePlacement):
-    """How many shards an analyzer has, and what each asks of its node."""
+    """How many shards an analyzer has, at least where it scales by itself, and what each asks of its node."""
 
     shards: Annotated[int, Field(ge=1, le=10_000)] = 1
+    autoscale: AutoscaleSettings | None = None
     num_gpus: Annotated[float, Field(ge=0, le=64)] = 0
+
+    @model_validator(mode="after")
+    def _scales_upwards(self) -> Self:
+        if self.autoscale is not None and self.autoscale.max < self.shards:
+            raise ValueError(
+                f"autoscale.max was {self.autoscale.max}, must be at least shards, {self.shards}"
+            )
+        return self
 
 
 class PlacementSettings(StrictModel):

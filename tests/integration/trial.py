@@ -77,14 +77,20 @@ class TopicReader:
 
 
 class Driver:
-    """``python -m pipelines.NAME`` as a child that cannot outlive the test."""
+    """``python -m pipelines.NAME``, or a driver of the tests' own, that cannot outlive the test."""
 
     def __init__(self, trial: Trial, module: str, number: int) -> None:
         self._trial = trial
         self.module = module
         self.process = ManagedProcess(
             module,
-            [sys.executable, "-m", f"pipelines.{module}", "--config", str(trial.config)],
+            [
+                sys.executable,
+                "-m",
+                module if "." in module else f"pipelines.{module}",
+                "--config",
+                str(trial.config),
+            ],
             trial.folder / f"{module}-{number}.log",
             env={**ray_environment(), "PYTHONUNBUFFERED": "1"},
             cwd=ROOT,

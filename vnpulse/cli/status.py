@@ -34,10 +34,15 @@ TOPIC_OF = {
 
 ANALYZERS = ("technical", "sentiment")
 MOST_SHARDS = 10_000
+AUTOMATIC = "auto"
 
 
 def status(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
-    """Show every actor: state, lag, last record, restarts, node, GPU; exit code 1 if not all run."""
+    """Show every actor: state, lag, last record, restarts, node, GPU; exit code 1 if not all run.
+
+    "behind" is how long the oldest record that an actor has in hand has waited; "paused" says that it
+    reads no more until that is done. Below: how many shards the analyzers have, and why.
+    """
     settings = running_settings(config)
     rows = _rows(settings)
     if as_json:
@@ -46,6 +51,9 @@ def status(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
         err.print("nothing runs; start it with `vnpulse up`, or submit pipelines.run to Ray")
     else:
         out.print(_table(rows))
+        pools = [pool for row in rows for pool in row["pools"]]
+        if pools:
+            out.print(_pools_table(pools))
     if not rows or any(row["state"] != "running" for row in rows):
         raise typer.Exit(1)
 
@@ -70,6 +78,10 @@ def _row(status: dict[str, Any], lags: dict[tuple[str, int], int], now_s: float)
         "state": "unknown" if stale else status["status"],
         "partitions": partitions,
         "lag": sum(lags.get((topic, p), 0) for p in partitions) if topic else None,
+        "behind_s": max(status.get("behind_s", {}).values(), default=0.0) if topic else None,
+        "paused": status.get("paused", False),
+        "pauses": status.get("pauses", 0),
+        "pools": status.get("pools", []),
         "last_record_s": round(now_s - last_s, 1) if last_s else None,
         "restarts": status["restarts"],
         "gave_up": status.get("gave_up", False),
@@ -85,13 +97,14 @@ _COLOURS = {"running": "green", "starting": "cyan", "draining": "cyan", "degrade
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table("actor", "state", "lag", "last record", "restarts", "node", "pid", "GPU", "error")
+    table = Table("actor", "state", "lag", "behind", "last record", "restarts", "node", "pid", "GPU", "error")
     for row in rows:
         colour = _COLOURS.get(row["state"], "red")
         table.add_row(
             row["actor"],
             f"[{colour}]{row['state']}[/{colour}]",
             "" if row["lag"] is None else str(row["lag"]),
+            _behind(row),
             "" if row["last_record_s"] is None else f"{row['last_record_s']:.0f} s ago",
             str(row["restarts"]),
             row["node"],
@@ -99,6 +112,22 @@ def _table(rows: list[dict[str, Any]]) -> Table:
             ", ".join(row["gpus"]),
             row["error"],
         )
+    return table
+
+
+def _behind(row: dict[str, Any]) -> str:
+    if not row["behind_s"]:
+        return ""
+    return f"{row['behind_s']:.0f} s{', paused' if row['paused'] else ''}"
+
+
+def _pools_table(pools: list[dict[str, Any]]) -> Table:
+    table = Table("analyzer", "shards", "wanted", "between", "why")
+    for pool in pools:
+        between = "by hand" if pool["by_hand"] else f"{pool['least']} and {pool['most']}"
+        if not pool["by_hand"] and pool["least"] == pool["most"]:
+            between = ""
+        table.add_row(pool["pool"], str(pool["serving"]), str(pool["wanted"]), between, pool["why"])
     return table
 
 
@@ -124,36 +153,49 @@ def stop(
 
 
 def scale(
-    counts: Annotated[list[str], typer.Argument(help="analysis=3, technical=2, ...", metavar="NAME=N...")],
+    counts: Annotated[
+        list[str], typer.Argument(help="analysis=3, technical=2, technical=auto, ...", metavar="NAME=N...")
+    ],
     config: ConfigOption = DEFAULT,
 ) -> None:
     """Set how many actors share a topic, or how many shards an analyzer has; survives restarts.
 
     Names: prices, news, analysis, aggregation, notification; technical, sentiment. Partitions move
-    without a gap: who has them commits and ends before the next begins.
+    without a gap: who has them commits and ends before the next begins; a new shard is called when it
+    has loaded what it must know. A number goes before the settings and before autoscaling, until
+    NAME=auto gives it back to them.
     """
     wanted = dict(_parse(text) for text in counts)
     settings = running_settings(config)
+    topic_of = TOPIC_OF | {"technical": PRICES}
     with KafkaAdmin(settings.kafka) as admin:
-        topics = {name: settings.kafka.topic(TOPIC_OF[name]) for name in wanted if name in TOPIC_OF}
+        topics = {name: settings.kafka.topic(topic_of[name]) for name in wanted if name in topic_of}
         states = admin.topics(topics.values())
+    numbers = {name: number for name, number in wanted.items() if number is not None}
     for name, topic in topics.items():
         if topic not in states:
             raise UserError(f"topic {topic} is missing; run: vnpulse topics apply")
         most = states[topic].partitions
-        if wanted[name] > most:
-            err.print(f"{name}={wanted[name]}: {topic} has {most} partitions, so {most} actors")
-            wanted[name] = most
-    ControlStore(connect(settings.store)).scale(wanted)
-    out.print(", ".join(f"{name}={count}" for name, count in wanted.items()))
+        if numbers.get(name, 0) > most:
+            err.print(f"{name}={numbers[name]}: {topic} has {most} partitions, so {most} actors")
+            numbers[name] = most
+    control = ControlStore(connect(settings.store))
+    automatic = wanted.keys() - numbers.keys()
+    if automatic:
+        control.unscale(automatic)
+    if numbers:
+        control.scale(numbers)
+    out.print(", ".join(f"{name}={numbers.get(name, AUTOMATIC)}" for name in wanted))
 
 
-def _parse(text: str) -> tuple[str, int]:
+def _parse(text: str) -> tuple[str, int | None]:
     name, equals, count = text.partition("=")
     if name not in (*TOPIC_OF, *ANALYZERS):
         raise UserError(f"{text}: was {name!r}, must be one of {', '.join((*TOPIC_OF, *ANALYZERS))}")
+    if equals and count == AUTOMATIC:
+        return name, None
     if not equals or not count.isascii() or not count.isdigit() or not 1 <= int(count) <= MOST_SHARDS:
-        raise UserError(f"{text}: give a number from 1 to {MOST_SHARDS}, such as {name}=2")
+        raise UserError(f"{text}: give a number from 1 to {MOST_SHARDS}, such as {name}=2, or {name}=auto")
     return name, int(count)
 
 

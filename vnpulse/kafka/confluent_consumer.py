@@ -195,6 +195,16 @@ class ConfluentConsumer:
         with self._translated("seek"):
             self._assign(self._positions)
 
+    def pause(self) -> None:
+        """Fetch nothing until ``resume``. See AssignedConsumer."""
+        with self._translated("pause"):
+            self._consumer.pause(self._places())
+
+    def resume(self) -> None:
+        """Go on reading after ``pause``. See AssignedConsumer."""
+        with self._translated("resume"):
+            self._consumer.resume(self._places())
+
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Commit, by partition, the next offset to read. Durable on return."""
         with self._translated("commit"), ExitStack() as moving:

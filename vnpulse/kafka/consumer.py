@@ -156,6 +156,14 @@ class AssignedConsumer:
             self._consumer.seek(TopicPartition(self.topic, partition), offset)
         self._next[partition] = self._positions[partition] = offset
 
+    def pause(self) -> None:
+        """Fetch nothing until ``resume``; ``poll`` then returns nothing and keeps the connection alive."""
+        self._consumer.pause(*self._assigned)
+
+    def resume(self) -> None:
+        """Go on reading after ``pause``."""
+        self._consumer.resume(*self._assigned)
+
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Commit, by partition, the next offset to read. Durable on return."""
         with translated(self._settings, f"commit {self.topic}"), ExitStack() as moving:

@@ -66,6 +66,15 @@ class MeasuredConsumer:
         """See AssignedConsumer."""
         self._consumer.seek(partition, offset)
 
+    def pause(self) -> None:
+        """See AssignedConsumer."""
+        self._metrics.increment("kafka.consumer.pauses", **self._labels)
+        self._consumer.pause()
+
+    def resume(self) -> None:
+        """See AssignedConsumer."""
+        self._consumer.resume()
+
     def commit(self, offsets: Mapping[int, int]) -> None:
         """See AssignedConsumer."""
         self._consumer.commit(offsets)

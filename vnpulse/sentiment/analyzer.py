@@ -40,6 +40,9 @@ from vnpulse.sentiment.text import article_text, clean
 ARTICLES_SHOWN = 5
 """Most articles that a result lists; the count says how many it rests on."""
 
+TEXTS_A_READING = 64
+"""Most texts that the model is given at once; between readings the analyzer says that it gets on."""
+
 CACHE_ENTRIES = 8_192
 """Classifications kept by text: agencies' texts appear in many papers. About 8 MB."""
 
@@ -103,6 +106,7 @@ class _Counters:
     duplicates: int = 0
     skipped: int = 0
     gaps: int = 0
+    catch_ups: int = 0
     classified: int = 0
     cache_hits: int = 0
     results: int = 0
@@ -135,10 +139,12 @@ class SentimentAnalyzer:
         history: NewsHistory,
         topic: str,
         weights_of: Callable[[NewsItem], Mapping[str, float]],
+        progressed: Callable[[], None] = lambda: None,
     ) -> None:
         """``topic`` is the news topic on the cluster; ``weights_of`` gives an article's prominence
-        by symbol (``SymbolFinder.weights_of``)."""
+        by symbol (``SymbolFinder.weights_of``); ``progressed`` is called while a long call gets on."""
         self._settings = settings
+        self._progressed = progressed
         self._weights_of = weights_of
         self._model = model
         self._history = history
@@ -195,6 +201,7 @@ class SentimentAnalyzer:
         An article that the bounded history has dropped gives no result.
         """
         began = time.perf_counter()
+        self._catch_up(requests)
         wanted: dict[str, tuple[str, _Article, list[_Article]]] = {}
         for request in requests:
             history = self._state.histories.get(request.symbol)
@@ -244,6 +251,21 @@ class SentimentAnalyzer:
             )
             for (result_id, (symbol, moment, _)), body in zip(ordered, bodies, strict=True)
         ]
+
+    def _catch_up(self, requests: Sequence[AnalysisRequest]) -> None:
+        """Load what is asked about and stored, and was not handed over (see Analyzer)."""
+        expected = self._state.expected
+        ahead = [
+            (source.partition, source.last)
+            for request in requests
+            for source in request.sources
+            if source.topic == self._topic and source.last >= expected.get(source.partition, 0)
+        ]
+        if ahead:
+            stored = self._history.stored_through(self._topic)
+            if any(last < stored.get(partition, 0) for partition, last in ahead):
+                self._counters.catch_ups += 1
+                self.start()
 
     def counters(self) -> dict[str, int]:
         """Return what happened since construction, and how many articles are held now."""
@@ -312,12 +334,15 @@ class SentimentAnalyzer:
                 texts[key] = text
         if not texts:
             return
-        answers = self._model.classify(list(texts.values()))
-        for (key, waiting), answer in zip(unread.items(), answers, strict=True):
-            for article in waiting:
-                article.classification = answer
-            self._cache[key] = answer
-        self._counters.classified += len(texts)
+        keys = list(texts)
+        for start in range(0, len(keys), TEXTS_A_READING):
+            some = keys[start : start + TEXTS_A_READING]
+            for key, answer in zip(some, self._model.classify([texts[key] for key in some]), strict=True):
+                for article in unread[key]:
+                    article.classification = answer
+                self._cache[key] = answer
+            self._counters.classified += len(some)
+            self._progressed()
         while len(self._cache) > CACHE_ENTRIES:
             self._cache.popitem(last=False)
 

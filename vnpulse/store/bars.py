@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -105,18 +105,27 @@ class BarStore:
         with translated("read progress"):
             return {d["partition"]: d["next_offset"] for d in self._progress.find({"topic": topic})}
 
-    def latest_bars(self, intervals: Sequence[str], count: int) -> Iterator[BarBatch]:
-        """Yield the last ``count`` bars of each series, time ascending within a series."""
+    def symbols(self, intervals: Sequence[str]) -> set[str]:
+        """Return the symbols that may have bars of these intervals. See BarHistory."""
+        with translated("list series"):
+            spans = [self._directory.span(interval) for interval in intervals]
+        return {symbol for span in spans if span is not None for symbol in span.symbols}
+
+    def latest_bars(
+        self, intervals: Sequence[str], count: int, wanted: Callable[[str], bool] | None = None
+    ) -> Iterator[BarBatch]:
+        """Yield the last ``count`` bars of each series, time ascending within a series. See BarHistory."""
         for interval in intervals:
             with translated("list series"):
                 span = self._directory.span(interval)
             if span is None:
                 continue
-            for start in range(0, len(span.symbols), SYMBOLS_PER_BATCH):
-                symbols = span.symbols[start : start + SYMBOLS_PER_BATCH]
+            symbols = span.symbols if wanted is None else list(filter(wanted, span.symbols))
+            for start in range(0, len(symbols), SYMBOLS_PER_BATCH):
+                some = symbols[start : start + SYMBOLS_PER_BATCH]
                 read = partial(self._last_buckets, interval=interval, span=span, count=count)
                 with translated("read bars"), ThreadPoolExecutor(READERS) as pool:
-                    documents = [document for found in pool.map(read, symbols) for document in found]
+                    documents = [document for found in pool.map(read, some) for document in found]
                 yield from _as_batches(documents, count)
 
     def _last_buckets(self, symbol: str, interval: str, span: Span, count: int) -> list[Document]:

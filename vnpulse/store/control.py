@@ -13,6 +13,7 @@ from pymongo.database import Database
 
 from vnpulse.store.connection import Document, translated
 
+_POOLS = "pools"
 _ALL = "all"
 """The document that every supervisor heeds; the others are named after one."""
 
@@ -28,6 +29,13 @@ class Desired(NamedTuple):
     stopped: bool
     scale: dict[str, int]
     restart: tuple[str, ...]
+
+
+class PoolState(NamedTuple):
+    """How many shards of an analyzer are called, and how many there are to be."""
+
+    serving: int
+    wanted: int
 
 
 class ControlStore:
@@ -57,13 +65,35 @@ class ControlStore:
 
     def stop(self, supervisor: str | None = None) -> None:
         """Want everything, or what ``supervisor`` looks after, to finish what is in hand and end."""
-        which: Document = {"_id": supervisor or {"$ne": _ALL}}
+        which: Document = {"_id": supervisor or {"$nin": [_ALL, _POOLS]}}
         with translated("write what is wanted"):
             self._control.update_many(which, {"$set": {"stopped": True}})
 
     def scale(self, counts: Mapping[str, int]) -> None:
         """Want so many hosts or shards, whatever the settings say."""
         self._change({"$set": {f"scale.{name}": count for name, count in counts.items()}})
+
+    def unscale(self, names: Iterable[str]) -> None:
+        """Want again what the settings say."""
+        self._change({"$unset": {f"scale.{name}": "" for name in names}})
+
+    def pool(self, kind: str) -> PoolState | None:
+        """Return how many shards of ``kind`` there are; None before any supervisor has said it."""
+        with translated("read how many shards there are"):
+            found = (self._control.find_one({"_id": _POOLS}) or {}).get(kind, {})
+        return PoolState(found["serving"], found["wanted"]) if "serving" in found else None
+
+    def serve(self, kind: str, shards: int) -> None:
+        """Have so many shards of ``kind`` called from now on."""
+        self._set_pool({f"{kind}.serving": shards})
+
+    def want(self, kind: str, shards: int) -> None:
+        """Say how many shards of ``kind`` there are to be."""
+        self._set_pool({f"{kind}.wanted": shards})
+
+    def _set_pool(self, fields: Document) -> None:
+        with translated("write how many shards there are"):
+            self._control.update_one({"_id": _POOLS}, {"$set": fields}, upsert=True)
 
     def restart(self, names: Iterable[str]) -> None:
         """Want these actors to be started anew."""

@@ -1,6 +1,7 @@
 """What the pipelines need of a pool of analyzers, wherever those run.
 
-Both calls raise AnalyzerUnavailable (retriable) while a shard is away.
+Asking waits for an answer, or raises AnalyzerUnavailable (retriable) while a shard is away. Handing
+over waits for nobody.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ class EncodedResult(NamedTuple):
 class UpdatePool(Protocol[_Batch_contra]):
     """The side that takes raw batches."""
 
-    def update(self, batches: Sequence[_Batch_contra]) -> list[int]:
+    def update(self, batches: Sequence[_Batch_contra]) -> list[int | None]:
         """Hand each batch to its shard; return, in order, the next offset expected of its partition.
 
-        A value below a batch's ``start_offset`` means that the shard lacks what lies between.
+        A value below a batch's ``start_offset`` means that the shard lacks what lies between. None
+        means that the shard is away or has no time: it will load from the store what it is asked
+        about, or ask for what it lacks when it takes batches again.
         """
 
 

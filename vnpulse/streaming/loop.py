@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
 import msgspec
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 POLL_TIMEOUT_MS = 200
 """How long a stop request may go unnoticed while there is nothing to read."""
 
+PAUSE_AFTER_S = 1.0
+"""A handler that takes longer waits for somebody slower than us: back-pressure, which then shows."""
+
 
 WAITING_POLL_TIMEOUT_MS = 20
 """The same while a handler keeps records back: by so much can their being let go come late."""
@@ -37,6 +41,8 @@ class Source(Protocol):
     def poll(self, timeout_ms: int) -> list[PartitionBatch]: ...
     def seek(self, partition: int, offset: int) -> None: ...
     def commit(self, offsets: Mapping[int, int]) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -75,6 +81,11 @@ class LoopHealth(msgspec.Struct, frozen=True):
     last_commit_s: float
     failing_since_s: float
     last_error: str
+    pauses: int
+    """How often reading was paused because handling took longer than PAUSE_AFTER_S."""
+    paused_since_s: float
+    oldest_s: float
+    """When the broker got the oldest record that is being handled; 0 while nothing is in hand."""
 
 
 _Pending = dict[int, PartitionBatch]
@@ -94,8 +105,10 @@ class PartitionLoop:
        offset; a partition that fails here goes back to step 2 without the others.
     4. without transactions, commit. If this fails the records come again, which handlers must bear.
 
-    Nothing is polled meanwhile, and nobody takes the partitions away: they are assigned, there is no
-    session to lose. Stopping happens between rounds or between attempts; what was not committed
+    One poll's records are in hand, no more. Handling has a thread of its own; when it takes long, the
+    partitions are paused, so that nothing is fetched that there is no room for, and polled all the
+    same, so that the connection lives. Nobody takes the partitions away: they are assigned. Stopping
+    happens between rounds or between attempts; what was not committed
     comes again. ``run`` raises StartOver if another process has claimed a partition, or if it cannot be
     known whether a transaction was committed.
     """
@@ -107,6 +120,7 @@ class PartitionLoop:
         outputs: Outputs,
         retry: RetrySettings | None = None,
         stopping: threading.Event | None = None,
+        pause_after_s: float = PAUSE_AFTER_S,
     ) -> None:
         self._source_factory = source_factory
         self._handler = handler
@@ -122,6 +136,11 @@ class PartitionLoop:
         self._failing_since_s = 0.0
         self._last_error = ""
         self._failed_rounds = 0
+        self._pause_after_s = pause_after_s
+        self._pauses = 0
+        self._paused_since_s = 0.0
+        self._oldest_s = 0.0
+        self._hands = ThreadPoolExecutor(1, thread_name_prefix="handling")
 
     def stop(self) -> None:
         """Ask ``run`` to return; it finishes or abandons the current attempt first."""
@@ -137,6 +156,9 @@ class PartitionLoop:
             last_commit_s=self._last_commit_s,
             failing_since_s=self._failing_since_s,
             last_error=self._last_error,
+            pauses=self._pauses,
+            paused_since_s=self._paused_since_s,
+            oldest_s=self._oldest_s,
         )
 
     def run(self) -> None:
@@ -164,6 +186,7 @@ class PartitionLoop:
                     source.close()
             self._handler.close()
         finally:
+            self._hands.shutdown(wait=False)
             self._outputs.close()
 
     def _round_failed(self, error: VnpulseError) -> None:
@@ -188,8 +211,12 @@ class PartitionLoop:
                 if partition not in polled
             ]
             if batches:
-                if not self._process(source, batches):
-                    return
+                self._oldest_s = min((int(b.timestamps[0]) for b in batches if len(b)), default=0) / 1000
+                try:
+                    if not self._process(source, batches):
+                        return
+                finally:
+                    self._oldest_s = 0.0
                 self._positions = source.positions
                 self._records += sum(map(len, batches))
                 if polled:
@@ -247,7 +274,7 @@ class PartitionLoop:
         Returns the offsets that are to be committed, none of which lies behind a committed one.
         """
         try:
-            reached = handle(list(pending.values()))
+            reached = self._handled(source, handle, list(pending.values()))
             done: dict[int, int] = {}
             for partition, batch in list(pending.items()):
                 if partition not in reached:
@@ -272,6 +299,37 @@ class PartitionLoop:
             self._outputs.discard()
             raise
         return forward
+
+    def _handled(
+        self,
+        source: Source,
+        handle: Callable[[list[PartitionBatch]], dict[int, int]],
+        batches: list[PartitionBatch],
+    ) -> dict[int, int]:
+        """Handle ``batches``; while that takes long, keep the source paused and alive."""
+        work = self._hands.submit(handle, batches)
+        if wait([work], self._pause_after_s).not_done:
+            self._pauses += 1
+            self._paused_since_s = time.time()
+            source.pause()
+            try:
+                while not work.done():
+                    self._idle(source, work)
+                    self._last_poll_s = time.time()
+            finally:
+                source.resume()
+                self._paused_since_s = 0.0
+        return work.result()
+
+    def _idle(self, source: Source, work: Future[dict[int, int]]) -> None:
+        """Poll a paused source once, or wait for as long if it cannot be polled."""
+        try:
+            for batch in source.poll(POLL_TIMEOUT_MS):
+                # Fetched before the pause took hold.
+                source.seek(batch.partition, batch.start_offset)
+        except VnpulseError:
+            # It will be met again by whoever needs the broker; first the work in hand must end.
+            wait([work], POLL_TIMEOUT_MS / 1000)
 
     def _settle(self, pending: _Pending, partition: int, offset: int) -> None:
         del pending[partition]

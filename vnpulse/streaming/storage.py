@@ -43,8 +43,10 @@ class _RawHandler(ABC, Generic[_Batch]):
     """What prices and news have in common: the order of effects.
 
     Store, analyzers, triggers, dead letters. The store comes first so that an analyzer that
-    restarts in between finds there whatever a trigger may ask it about. Dead letters come late so
-    that an outage, which repeats all of this, does not multiply them.
+    restarts in between, or has no time to take a batch, finds there whatever a trigger may ask it
+    about: storing goes on whatever becomes of the analyzers. Dead letters come late so that an
+    outage, which repeats all of this, does not multiply them. Records that come again because an
+    analyzer lacks them are neither announced nor dead-lettered again.
     """
 
     def __init__(
@@ -64,31 +66,61 @@ class _RawHandler(ABC, Generic[_Batch]):
         self._dead_letters = dead_letters
         self._trigger_topic = trigger_topic
         self._clock = clock
+        self._settled: dict[int, int] = {}
+        self._untaken: dict[int, int] = {}
+        """By partition, the first offset that the analyzers took no batch of."""
         self.counts: Counter[str] = Counter()
 
     @abstractmethod
     def _decode(self, batch: PartitionBatch, now_ms: int) -> tuple[_Batch, list[Rejection]]: ...
 
     @abstractmethod
-    def _trigger(self, decoded: _Batch) -> None: ...
+    def _trigger(self, decoded: _Batch, first_offset: int) -> None:
+        """Announce the records from ``first_offset`` on."""
 
     def handle(self, batches: list[PartitionBatch]) -> dict[int, int]:
         """Store the records, update the analyzers, trigger analysis. See Handler."""
         now_ms = self._clock.now_ms()
         decoded, rejections = zip(*(self._decode(batch, now_ms) for batch in batches), strict=True)
         self._store.write(decoded)
-        expected = self._analyzers.update(decoded)
+        expected = self._hand_over(decoded)
         reached: dict[int, int] = {}
-        for batch, good, bad, offset in zip(batches, decoded, rejections, expected, strict=True):
-            if offset < batch.start_offset:
+        for batch, good, bad in zip(batches, decoded, rejections, strict=True):
+            offset = expected[batch.partition]
+            if offset is not None and offset < batch.start_offset:
                 reached[batch.partition] = offset  # all of this comes again, after what is missing
                 continue
             reached[batch.partition] = batch.next_offset
-            self._trigger(good)
-            self._dead_letters.send(batch, bad)
+            done_below = self._settled.get(batch.partition, 0)
+            self._trigger(good, done_below)
+            self._dead_letters.send(batch, [r for r in bad if batch.offsets[r.row] >= done_below])
         self.counts["stored"] += sum(map(len, decoded))
         self.counts["rejected"] += sum(map(len, rejections))
         return reached
+
+    def _hand_over(self, batches: Sequence[_Batch]) -> dict[int, int | None]:
+        """Return, by partition, the offset that the analyzers expect next; None if they took nothing.
+
+        Of a partition that they took nothing of the last time, they are first asked where they are.
+        """
+        missed = [b.nothing_at(self._untaken[b.partition]) for b in batches if b.partition in self._untaken]
+        expected: dict[int, int | None] = {}
+        if missed:
+            expected |= zip((b.partition for b in missed), self._analyzers.update(missed), strict=True)
+        offered = []
+        for batch in batches:
+            offset = expected.get(batch.partition, batch.start_offset)
+            if offset is not None:
+                self._untaken.pop(batch.partition, None)
+                if offset >= batch.start_offset:
+                    offered.append(batch)
+        if offered:
+            expected |= zip((b.partition for b in offered), self._analyzers.update(offered), strict=True)
+        for batch in batches:
+            if expected[batch.partition] is None:
+                self._untaken.setdefault(batch.partition, batch.start_offset)
+                self.counts["not_taken"] += len(batch)
+        return expected
 
     def reject(self, batch: PartitionBatch, rejections: list[Rejection], attempts: int) -> None:
         """Dead-letter rows of ``batch``."""
@@ -99,7 +131,8 @@ class _RawHandler(ABC, Generic[_Batch]):
         return {}
 
     def settled(self, partition: int, offset: int) -> None:
-        """Do nothing: the state is the store's and the analyzers'."""
+        """Note that the records below ``offset`` are announced. See Handler."""
+        self._settled[partition] = max(offset, self._settled.get(partition, 0))
 
     def close(self) -> None:
         """Do nothing: there is nothing to keep."""
@@ -139,13 +172,13 @@ class PriceHandler(_RawHandler[BarBatch]):
     def _decode(self, batch: PartitionBatch, now_ms: int) -> tuple[BarBatch, list[Rejection]]:
         return decode_bars(batch, now_ms, self._decode_bar)
 
-    def _trigger(self, bars: BarBatch) -> None:
+    def _trigger(self, bars: BarBatch, first_offset: int) -> None:
         stretches: dict[str, list[int]] = {}
         for code, offset, time_ms in zip(
             bars.codes.tolist(), bars.offsets.tolist(), bars.time_ms.tolist(), strict=True
         ):
             symbol, interval = bars.series[code]
-            if interval not in self._analysed_intervals:
+            if interval not in self._analysed_intervals or offset < first_offset:
                 continue
             end_ms = time_ms + INTERVAL_MS[interval]
             stretch = stretches.get(symbol)
@@ -182,11 +215,12 @@ class NewsHandler(_RawHandler[NewsBatch]):
     def _decode(self, batch: PartitionBatch, now_ms: int) -> tuple[NewsBatch, list[Rejection]]:
         return decode_news(batch, now_ms, self._symbols_of, self._decode_item)
 
-    def _trigger(self, news: NewsBatch) -> None:
+    def _trigger(self, news: NewsBatch, first_offset: int) -> None:
         rows: Mapping[str, list[int]] = defaultdict(list)
         for row, symbols in enumerate(news.symbols):
-            for symbol in symbols:
-                rows[symbol].append(row)
+            if news.offsets[row] >= first_offset:
+                for symbol in symbols:
+                    rows[symbol].append(row)
         for symbol, of_symbol in rows.items():
             first, last = news.offsets[of_symbol[0]], news.offsets[of_symbol[-1]]
             published_ms = max(int(news.items[row].published_at.timestamp() * 1000) for row in of_symbol)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +45,18 @@ RESAMPLED_WARM_UP_BARS = 150
 """Of each resampled interval, bars to make anew at a start: the store has them not, only the many
 more bars that they are made of."""
 
+SYMBOLS_A_LOAD = 50
+"""So many symbols are loaded at once while others may wait for an answer: about a quarter of a second."""
+
 _FROM_SOURCE = -1
 """In the request column of the row table: the row was asked for by offset, not by a request's id."""
+
+
+class RawPart(NamedTuple):
+    """A part of the market: some of the raw topic's partitions, and which symbols are keyed to them."""
+
+    partitions: frozenset[int]
+    holds: Callable[[str], bool]
 
 
 class TechnicalAnalyzer:
@@ -83,6 +94,7 @@ class TechnicalAnalyzer:
         self._auctions = AuctionBars()
         self._inputs = _Inputs(self._engine.indicators)
         self._next_offset: dict[int, int] = {}
+        self._waiting: set[str] = set()
         self._weights = np.array([getattr(settings.weights, name) for name in scoring.COMPONENTS])
         self._model_version = f"technical/{scoring.VERSION}-{settings.digest()}"
         self._warm_up_bars = 0
@@ -90,6 +102,7 @@ class TechnicalAnalyzer:
         self._results = 0
         self._beyond_history = 0
         self._ahead = 0
+        self._caught_up = 0
         self._unknown = 0
 
     def _new_engine(self) -> TechnicalEngine:
@@ -113,20 +126,86 @@ class TechnicalAnalyzer:
 
     def start(self) -> None:
         """Load the state from the history; on an error of the history the old state stays."""
-        # The offsets first: a bar stored between the two reads is then delivered again, not lost.
-        next_offset = dict(self._history.stored_through(self._topic))
-        engine = self._new_engine()
-        auctions = AuctionBars()
+        before = self._engine, self._auctions, self._next_offset, self._waiting, self._warm_up_bars
+        try:
+            self.begin()
+            while self.load_more():
+                pass
+        except Exception:
+            self._engine, self._auctions, self._next_offset, self._waiting, self._warm_up_bars = before
+            raise
+
+    def begin(self, part: RawPart | None = None) -> None:
+        """Make ready to answer, of the whole market or of a part of it, with nothing loaded yet.
+
+        A symbol is loaded when it is asked about, or in its turn by ``load_more``. What ``update``
+        brings of it until then is in the store, and is read from there.
+        """
+        # In this order: what is stored between the reads is delivered again, or waits to be loaded.
+        stored = self._history.stored_through(self._topic)
+        symbols = self._history.symbols([interval for some, _ in self._warm_up() for interval in some])
+        self._waiting = {symbol for symbol in symbols if part is None or part.holds(symbol)}
+        self._next_offset = {p: at for p, at in stored.items() if part is None or p in part.partitions}
+        self._engine = self._new_engine()
+        self._auctions = AuctionBars()
+        self._warm_up_bars = 0
+
+    def load_more(self, most: int = SYMBOLS_A_LOAD) -> bool:
+        """Load some of the symbols that wait for it; False if none did."""
+        some = set(itertools.islice(self._waiting, most))
+        if some:
+            self._load(some.__contains__)
+            self._waiting -= some
+        return bool(some)
+
+    def waiting(self) -> int:
+        """Return how many symbols are still to be loaded."""
+        return len(self._waiting)
+
+    def take_over(self, part: RawPart) -> None:
+        """Load the state of partitions that somebody else has kept up to now.
+
+        What is known of them already may be old, and is brought up to date.
+        """
+        stored = self._history.stored_through(self._topic)
+        self._load(part.holds)
+        self._waiting = {symbol for symbol in self._waiting if not part.holds(symbol)}
+        self._next_offset |= {p: at for p, at in stored.items() if p in part.partitions}
+
+    def _load(self, wanted: Callable[[str], bool]) -> None:
+        before = self._engine.totals.copy()
         for intervals, count in self._warm_up():
-            for batch in self._history.latest_bars(intervals, count):
+            for batch in self._history.latest_bars(intervals, count, wanted):
                 # Offsets of another topic mean nothing here.
                 ours = batch if batch.topic == self._topic else replace(batch, partition=-1)
-                auctions.note(ours, engine.apply(ours))
-        self._warm_up_bars = int(engine.totals.sum())
-        engine.totals[:] = 0
-        self._engine = engine
-        self._auctions = auctions
-        self._next_offset = next_offset
+                self._auctions.note(ours, self._engine.apply(ours))
+        self._warm_up_bars += int((self._engine.totals - before).sum())
+        self._engine.totals[:] = before
+
+    def _catch_up(self, requests: Sequence[AnalysisRequest]) -> None:
+        """Load the symbols that are asked about and wait for it, or lack stored records that are asked about.
+
+        The expected offsets stay: what the log brings of them later changes nothing any more.
+        """
+        cold = self._waiting.intersection(request.symbol for request in requests)
+        if cold:
+            self._load(cold.__contains__)
+            self._waiting -= cold
+        ahead = [
+            (request.symbol, source)
+            for request in requests
+            for source in request.sources
+            if source.topic == self._topic and source.last >= self._next_offset.get(source.partition, 0)
+        ]
+        if not ahead:
+            return
+        stored = self._history.stored_through(self._topic)
+        symbols = {symbol for symbol, source in ahead if source.last < stored.get(source.partition, 0)}
+        self._ahead += sum(source.last >= stored.get(source.partition, 0) for _, source in ahead)
+        if symbols:
+            self._caught_up += len(symbols)
+            self._load(symbols.__contains__)
+            self._waiting -= symbols
 
     def update(self, batch: BarBatch) -> int:
         """Apply ``batch`` and return the next offset expected of its partition (see Analyzer).
@@ -144,9 +223,12 @@ class TechnicalAnalyzer:
         first_row = 0
         if batch.start_offset < expected:
             first_row = int(np.searchsorted(batch.offsets, expected))
-        self._auctions.note(batch, self._engine.apply(batch, first_row))
         self._next_offset[batch.partition] = batch.next_offset
-        return batch.next_offset
+        if self._waiting:
+            warm = np.array([series.symbol not in self._waiting for series in batch.series], np.bool_)
+            batch, first_row = batch.rows(np.flatnonzero(warm[batch.codes][first_row:]) + first_row), 0
+        self._auctions.note(batch, self._engine.apply(batch, first_row))
+        return self._next_offset[batch.partition]
 
     def analyze(self, requests: Sequence[AnalysisRequest]) -> list[AnalysisResult]:
         """Return one result for each requested bar, ordered by symbol, time and interval.
@@ -157,6 +239,7 @@ class TechnicalAnalyzer:
         that has one.
         """
         began = time.perf_counter()
+        self._catch_up(requests)
         rows = self._requested_rows(requests)
         results = self._build(self._in_order(rows), requests, began) if len(rows) else []
         auctioned = self._of_auctions(requests)
@@ -175,6 +258,7 @@ class TechnicalAnalyzer:
             "results": self._results,
             "requests_beyond_history": self._beyond_history,
             "requests_ahead": self._ahead,
+            "symbols_caught_up": self._caught_up,
             "requests_unknown_symbol": self._unknown,
         }
 
@@ -201,8 +285,6 @@ class TechnicalAnalyzer:
             for source in request.sources:
                 if source.topic != self._topic:
                     continue
-                if source.last >= self._next_offset.get(source.partition, 0):
-                    self._ahead += 1
                 for number in numbers:
                     queries[number, source.partition, source.first, source.last] = None
         rows = np.empty((0, 3), np.int64)

@@ -84,6 +84,23 @@ def test_batches_cover_the_log_without_a_gap_across_transaction_markers(
     assert covered[-1][1] == consumer.end_offsets()[0] == 7
 
 
+def test_a_paused_consumer_returns_nothing_and_then_everything(
+    trial: Trial, consume: OpenConsumer, read: Read
+) -> None:
+    topic = trial.make_topic("paused", 2)
+    trial.publish("paused", numbers(10))
+    consumer = consume(topic, [0, 1])
+    first = values(read(consumer, 1))
+    consumer.pause()
+    before = consumer.positions
+    trial.publish("paused", numbers(5, 10))
+    assert [consumer.poll(200) for _ in range(3)] == [[], [], []]
+    assert consumer.positions == before
+    consumer.resume()
+    rest = values(read(consumer, 15 - len(first)))
+    assert [*first, *rest] == [value for _, value in numbers(15)]
+
+
 def test_open_transactions_are_not_read_before_they_are_committed(
     trial: Trial, consume: OpenConsumer, read: Read, transactional: KafkaProducer
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.integration.trial import Trial
-from vnpulse.store.control import ControlStore, Desired
+from vnpulse.store.control import ControlStore, Desired, PoolState
 
 RUN, STORAGE = "supervisor/run", "supervisor/storage"
 
@@ -56,3 +56,23 @@ def test_a_restart_is_wanted_until_it_was_set_off(trial: Trial) -> None:
     assert sorted(control.read(RUN).restart) == ["a", "b"]
     control.restarted(["a"])
     assert control.read(RUN).restart == ("b",)
+
+
+def test_what_was_scaled_by_hand_can_be_given_back(trial: Trial) -> None:
+    control = ControlStore(trial.database())
+    control.unscale(["technical"])
+    control.scale({"analysis": 2, "technical": 3})
+    control.unscale(["technical", "news"])
+    assert control.read(RUN).scale == {"analysis": 2}
+
+
+def test_the_numbers_of_a_pool_are_kept_and_no_stop_touches_them(trial: Trial) -> None:
+    control = ControlStore(trial.database())
+    control.want("technical", 2)
+    assert control.pool("technical") is None
+    control.serve("technical", 1)
+    control.stop()
+    assert control.pool("technical") == (1, 2)
+    assert control.pool("sentiment") is None
+    control.serve("technical", 2)
+    assert control.pool("technical") == PoolState(serving=2, wanted=2)

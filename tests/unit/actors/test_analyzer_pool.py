@@ -10,50 +10,66 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.analyzer_pool import SentimentPool, TechnicalPool
+from actors import analyzer_pool
+from actors.analyzer_pool import SentimentPool, ServingShards, TechnicalPool
+from actors.analyzers import Answer
 from vnpulse.analysis import AnalysisRequest
 from vnpulse.batches import BarBatch, NewsBatch, Series
+from vnpulse.errors import AnalyzerUnavailable, StoreUnavailable
 from vnpulse.kafka.partitioning import partition_of
 from vnpulse.messages import VIETNAM, NewsItem, OffsetRange
+from vnpulse.sharding import owners
+from vnpulse.store.control import PoolState
 from vnpulse.streaming.analyzer_pool import EncodedResult
 
 SYMBOLS = ["FPT", "HPG", "VCB", "SSI", "VNINDEX", "MWG", "VIC"]
 
 
 class Shards:
-    """Answers for every shard; ``behind`` says which expect an earlier offset of a partition."""
+    """Answers for every shard; ``behind`` says which expect an earlier offset of a partition, ``away``
+    which take no batch, and ``at_once`` how many requests one call answers."""
 
     def __init__(self) -> None:
         self.updates: dict[int, list[Any]] = {}
         self.requests: dict[int, list[AnalysisRequest]] = {}
         self.behind: dict[tuple[int, int], int] = {}
+        self.away: set[int] = set()
+        self.at_once = 1_000
         self.calls = 0
 
-    def answer(self, method: str, shard: int, argument: list[Any]) -> list[Any]:
-        self.calls += 1
-        if method == "update":
-            self.updates[shard] = argument
-            return [self.behind.get((shard, b.partition), b.next_offset) for b in argument]
-        self.requests[shard] = argument
-        return [EncodedResult(request.symbol, f"{shard}".encode()) for request in argument]
+    def feed(self, arguments: dict[int, list[Any]]) -> dict[int, list[int] | None]:
+        self.calls += len(arguments)
+        self.updates = {shard: batches for shard, batches in arguments.items() if shard not in self.away}
+        return {
+            shard: [self.behind.get((shard, b.partition), b.next_offset) for b in batches]
+            if shard in self.updates
+            else None
+            for shard, batches in arguments.items()
+        }
+
+    def ask(self, arguments: dict[int, list[AnalysisRequest]]) -> dict[int, Answer]:
+        self.calls += len(arguments)
+        answers = {}
+        for shard, requests in arguments.items():
+            answered = requests[: self.at_once]
+            self.requests.setdefault(shard, []).extend(answered)
+            results = [EncodedResult(request.symbol, f"{shard}".encode()) for request in answered]
+            answers[shard] = Answer(results, len(answered))
+        return answers
 
 
 class LocalTechnicalPool(TechnicalPool):
     def __init__(self, shards: int, raw_partitions: int = 10) -> None:
-        super().__init__(shards, "test", raw_partitions)
+        super().__init__(lambda: shards, "test", raw_partitions)
         self.shards = Shards()
-
-    def _call(self, method: str, arguments: dict[int, Any]) -> dict[int, Any]:
-        return {shard: self.shards.answer(method, shard, a) for shard, a in arguments.items()}
+        self._feed, self._ask = self.shards.feed, self.shards.ask  # type: ignore[method-assign]
 
 
 class LocalSentimentPool(SentimentPool):
     def __init__(self, shards: int) -> None:
-        super().__init__(shards, "test")
+        super().__init__(lambda: shards, "test")
         self.shards = Shards()
-
-    def _call(self, method: str, arguments: dict[int, Any]) -> dict[int, Any]:
-        return {shard: self.shards.answer(method, shard, a) for shard, a in arguments.items()}
+        self._feed, self._ask = self.shards.feed, self.shards.ask  # type: ignore[method-assign]
 
 
 def bars(partition: int, start: int = 0, following: int = 1) -> BarBatch:
@@ -77,21 +93,22 @@ def news(*about: tuple[str, ...], partition: int = 0) -> NewsBatch:
 
 def test_each_batch_goes_to_the_shard_of_its_partition_and_its_answer_comes_back_in_order() -> None:
     pool = LocalTechnicalPool(3)
-    pool.shards.behind = {(1, 7): 42, (2, 2): 5}
-    batches = [bars(7, 50, 60), bars(0, 0, 10), bars(2, 20, 30), bars(3, 7, 9), bars(1, 1, 2)]
+    assert owners(10, 3) == (0, 0, 0, 2, 2, 2, 1, 1, 1, 1)
+    pool.shards.behind = {(1, 7): 42, (2, 4): 5}
+    batches = [bars(7, 50, 60), bars(0, 0, 10), bars(4, 20, 30), bars(2, 7, 9), bars(9, 1, 2)]
     assert pool.update(batches) == [42, 10, 5, 9, 2]
     assert {shard: [b.partition for b in got] for shard, got in pool.shards.updates.items()} == {
-        1: [7, 1],
-        0: [0, 3],
-        2: [2],
+        1: [7, 9],
+        0: [0, 2],
+        2: [4],
     }
     assert pool.shards.calls == 3
 
 
 def test_shards_without_a_batch_are_not_called() -> None:
     pool = LocalTechnicalPool(4)
-    pool.update([bars(1), bars(5)])
-    assert list(pool.shards.updates) == [1]
+    pool.update([bars(0), bars(1)])
+    assert list(pool.shards.updates) == [0]
     assert pool.update([]) == []
 
 
@@ -111,7 +128,7 @@ def test_stretches_of_several_partitions_are_asked_of_the_shard_of_each() -> Non
     results = pool.analyze([AnalysisRequest("FPT", "r", tuple(sources))])
     assert {
         shard: [[s.partition for s in r.sources] for r in got] for shard, got in pool.shards.requests.items()
-    } == {0: [[0, 2]], 1: [[1, 3, 5]]}
+    } == {0: [[0, 1, 2, 3]], 1: [[5]]}
     assert {(r.symbol, r.request_id) for got in pool.shards.requests.values() for r in got} == {("FPT", "r")}
     assert len(results) == 2
 
@@ -122,39 +139,46 @@ def test_many_requests_are_one_call_a_shard() -> None:
     assert pool.shards.calls <= 2
 
 
-def test_a_single_sentiment_shard_gets_the_batch_as_it_is() -> None:
-    pool = LocalSentimentPool(1)
-    batch = news(("FPT",), ("HPG", "VCB"))
-    assert pool.update([batch]) == [102]
-    assert pool.shards.updates[0][0] is batch
-
-
 @given(
-    st.integers(2, 5),
+    st.integers(1, 5),
     st.lists(st.lists(st.sampled_from(SYMBOLS), min_size=1, max_size=4, unique=True), max_size=8),
 )
-def test_every_article_reaches_the_shard_of_each_of_its_symbols_and_no_other(
+def test_every_sentiment_shard_gets_every_article_and_one_is_asked_about_a_symbol(
     shards: int, about: list[list[str]]
 ) -> None:
     pool = LocalSentimentPool(shards)
     batch = news(*map(tuple, about))
-    pool.update([batch])
-    assert set(pool.shards.updates) == set(range(shards))
-    seen: list[tuple[str, str]] = []
-    for shard, [part] in pool.shards.updates.items():
-        assert (part.start_offset, part.next_offset) == (batch.start_offset, batch.next_offset)
-        assert len(part.items) == len(part.symbols) == len(part.offsets) == len(part.append_ms)
-        assert part.append_ms == [o * 2 for o in part.offsets]
-        for item, symbols, offset in zip(part.items, part.symbols, part.offsets, strict=True):
-            assert item is batch.items[offset - 100]
-            assert symbols
-            for symbol in symbols:
-                pool.analyze([AnalysisRequest(symbol, "r")])
-                assert list(pool.shards.requests) == [shard]
-                pool.shards.requests.clear()
-                seen.append((item.news_id, symbol))
-    wanted = [(f"n{i}", symbol) for i, symbols in enumerate(about) for symbol in symbols]
-    assert sorted(seen) == sorted(wanted)
+    assert pool.update([batch]) == [batch.next_offset]
+    assert {shard: part[0] is batch for shard, [*part] in pool.shards.updates.items()} == dict.fromkeys(
+        range(shards), True
+    )
+    for symbol in SYMBOLS:
+        pool.shards.requests.clear()
+        pool.analyze([AnalysisRequest(symbol, "r"), AnalysisRequest(symbol, "s")])
+        assert len(pool.shards.requests) == 1
+
+
+def test_batches_that_a_shard_does_not_take_are_named() -> None:
+    pool = LocalTechnicalPool(2)
+    pool.shards.away = {1}
+    assert pool.update([bars(0, 0, 10), bars(9, 0, 20), bars(2, 0, 30)]) == [10, None, 30]
+    readers = LocalSentimentPool(2)
+    readers.shards.away = {1}
+    assert readers.update([news(("FPT",))]) == [101]
+    readers.shards.away = {0, 1}
+    assert readers.update([news(("FPT",))]) == [None]
+
+
+def test_a_shard_that_answers_in_parts_is_asked_until_all_is_answered() -> None:
+    pool = LocalTechnicalPool(2)
+    pool.shards.at_once = 3
+    requests = [AnalysisRequest(symbol, f"{i}") for i in range(5) for symbol in SYMBOLS]
+    results = pool.analyze(requests)
+    assert sorted(r.symbol for r in results) == sorted(r.symbol for r in requests)
+    asked = [r for got in pool.shards.requests.values() for r in got]
+    assert sorted(asked, key=str) == sorted(requests, key=str)
+    for got in pool.shards.requests.values():
+        assert got == [r for r in requests if r in got]
 
 
 def test_a_news_partition_is_as_far_as_its_slowest_shard() -> None:
@@ -171,3 +195,51 @@ def test_a_news_partition_is_as_far_as_its_slowest_shard() -> None:
 def test_no_requests_are_no_calls(pool: Any) -> None:
     assert pool.analyze([]) == []
     assert pool.shards.calls == 0
+
+
+def test_a_shard_that_is_being_replaced_is_looked_for_until_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(analyzer_pool, "LOOK_AGAIN_S", 0.0)
+    pool = LocalTechnicalPool(2)
+    pool.shards.at_once = 3
+    away = [AnalyzerUnavailable("technical/0 is not running")] * 3
+    answering = pool.shards.ask
+
+    def ask(arguments: dict[int, list[AnalysisRequest]]) -> dict[int, Answer]:
+        if away and len(pool.shards.requests) > 0:
+            raise away.pop()
+        return answering(arguments)
+
+    pool._ask = ask  # type: ignore[method-assign]
+    results = pool.analyze([AnalysisRequest(symbol, "r") for symbol in SYMBOLS])
+    assert sorted(result.symbol for result in results) == sorted(SYMBOLS)
+    monkeypatch.setattr(analyzer_pool, "REPLACED_WITHIN_S", 0.0)
+    away += [AnalyzerUnavailable("technical/0 is not running")]
+    with pytest.raises(AnalyzerUnavailable):
+        pool.analyze([AnalysisRequest("FPT", "r")])
+
+
+def test_how_many_shards_serve_is_read_now_and_then_and_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Control:
+        state: Any = None
+
+        def pool(self, kind: str) -> Any:
+            if isinstance(self.state, Exception):
+                raise self.state
+            return self.state
+
+    control = Control()
+    serving = ServingShards("technical", control, otherwise=1)  # type: ignore[arg-type]
+    control.state = StoreUnavailable("away")
+    with pytest.raises(StoreUnavailable):
+        serving()
+    control.state = None
+    assert serving() == 1
+    control.state = PoolState(serving=2, wanted=3)
+    assert serving() == 1
+    monkeypatch.setattr(analyzer_pool, "SERVING_FOR_S", 0.0)
+    serving._due_s = 0.0
+    assert serving() == 2
+    control.state = StoreUnavailable("away")
+    assert serving() == 2

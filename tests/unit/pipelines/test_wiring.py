@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from actors.ray_port import ActorSpec
 from pipelines import aggregation, analysis, notification, storage
+from pipelines.versions import supervisor_version
 from pipelines.wiring import Cluster, analyzer_actors, consumer_actors, fit_to_gpus, require_gpus
 from vnpulse.errors import UserError
 from vnpulse.settings import (
@@ -148,15 +149,23 @@ def test_the_version_of_an_actor_is_that_of_its_settings_and_topics() -> None:
     before = Cluster(settings(), PARTITIONS).version
     assert Cluster(settings(), PARTITIONS).version == before
     assert Cluster(settings(prefix="blue."), PARTITIONS).version != before
-    assert Cluster(settings(technical={"shards": 2}), PARTITIONS).version != before
+    assert Cluster(settings(technical={"num_cpus": 2}), PARTITIONS).version != before
     assert Cluster(settings(), {**PARTITIONS, PRICES: 12}).version != before
 
 
 def test_another_number_of_hosts_leaves_alone_whose_partitions_stay() -> None:
     assert (
         Cluster(settings(analysis={"hosts": 3}), PARTITIONS).version
+        == Cluster(settings(technical={"shards": 2, "autoscale": {"max": 3}}), PARTITIONS).version
         == Cluster(settings(), PARTITIONS).version
     )
+
+
+def test_a_supervisor_is_of_another_version_with_other_numbers() -> None:
+    before = supervisor_version(settings(), PARTITIONS)
+    assert supervisor_version(settings(), PARTITIONS) == before
+    assert supervisor_version(settings(analysis={"hosts": 3}), PARTITIONS) != before
+    assert supervisor_version(settings(technical={"autoscale": {"max": 3}}), PARTITIONS) != before
 
 
 def test_another_password_makes_another_version() -> None:
@@ -169,20 +178,32 @@ def test_another_password_makes_another_version() -> None:
     assert first != second
 
 
-def test_gpus_are_asked_for_only_where_there_are_any(caplog: pytest.LogCaptureFixture) -> None:
+def test_gpus_are_asked_for_only_where_there_are_any() -> None:
     specs = analyzer_actors(Cluster(settings(technical={"num_gpus": 0.25}), PARTITIONS))
-    assert fit_to_gpus(specs, 1.0) == specs
-    assert not caplog.records
-    fitted = fit_to_gpus(specs, 0.0)
+    assert fit_to_gpus(specs, [1.0]) == (specs, [])
+    fitted, [remark] = fit_to_gpus(specs, [])
     assert [spec.num_gpus for spec in fitted] == [0.0, 0.0]
     assert [spec.name for spec in fitted] == [spec.name for spec in specs]
-    assert "no node of this Ray cluster has a GPU; on CPUs instead: technical/0" in caplog.text
+    assert remark == "this Ray cluster has no GPU; on CPUs instead: technical/0"
 
 
 def test_computing_on_gpus_without_any_is_a_mistake_of_the_settings() -> None:
     plain = settings(technical={"num_gpus": 0.25})
-    require_gpus(plain, 0.0)
+    require_gpus(plain, [])
     on_gpus = plain.model_copy(update={"technical": TechnicalSettings(device="cuda")})
-    require_gpus(on_gpus, 1.0)
+    require_gpus(on_gpus, [1.0])
     with pytest.raises(UserError, match="no node of the Ray cluster at auto has a GPU"):
-        require_gpus(on_gpus, 0.0)
+        require_gpus(on_gpus, [])
+
+
+@pytest.mark.parametrize(
+    ("share", "shards", "gpus", "on_gpus"),
+    [(0.25, 6, [1.0], 4), (0.5, 5, [1.0, 1.0], 4), (0.75, 4, [2.0, 1.0], 3), (1.0, 2, [4.0], 2)],
+)
+def test_who_finds_no_gpu_any_more_is_put_on_a_cpu(
+    share: float, shards: int, gpus: list[float], on_gpus: int
+) -> None:
+    placed = settings(sentiment={"num_gpus": share, "shards": shards})
+    fitted, remarks = fit_to_gpus(analyzer_actors(Cluster(placed, PARTITIONS)), gpus)
+    assert sum(spec.num_gpus > 0 for spec in fitted) == on_gpus
+    assert bool(remarks) == (on_gpus < shards)

@@ -240,6 +240,37 @@ def test_without_sources_the_latest_state() -> None:
     assert analyzer.analyze([AnalysisRequest("VIC", "r1")]) == []
 
 
+def test_what_was_stored_and_not_handed_over_is_loaded_when_it_is_asked_for() -> None:
+    history = ListHistory()
+    analyzer, _ = started(history)
+    assert analyzer.update(batch(item("a", "good", 0))) == 1
+    assert analyzer.analyze([ask(1, 1)]) == []
+    history.rows = [(item(name, "good", n), ("HPG",), 0, n, 1_000 + n) for n, name in enumerate("ab")]
+    history.through = {0: 2}
+    (result,) = analyzer.analyze([ask(1, 1)])
+    assert result.results.details["count"] == 2
+    assert analyzer.counters()["catch_ups"] == 1
+    assert analyzer.update(batch(item("c", "good", 2), start=2)) == 3
+
+
+def test_many_texts_are_read_in_parts_and_each_part_is_progress() -> None:
+    progress: list[int] = []
+    model = FirstWordModel("article")
+    analyzer = SentimentAnalyzer(
+        SentimentSettings(),
+        model,
+        ListHistory(),
+        TOPIC,
+        lambda _: {},
+        lambda: progress.append(len(model.calls)),
+    )
+    analyzer.start()
+    analyzer.update(batch(*(item(f"n{i}", f"good {i}", i) for i in range(150))))
+    assert len(analyzer.analyze([ask(0, 149)])) == 150
+    assert [len(call) for call in model.calls] == [64, 64, 22]
+    assert progress == [1, 2, 3]
+
+
 def test_a_gap_is_answered_with_what_is_expected() -> None:
     analyzer, _ = started()
     assert analyzer.update(batch(item("a", "good", 0))) == 1

@@ -69,9 +69,9 @@ class FakePool:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self.batches: list[Any] = []
-        self.expected: Callable[[Any], int] = lambda batch: batch.next_offset
+        self.expected: Callable[[Any], int | None] = lambda batch: batch.next_offset
 
-    def update(self, batches: Sequence[Any]) -> list[int]:
+    def update(self, batches: Sequence[Any]) -> list[int | None]:
         self._journal.note("analyzers")
         self.batches += batches
         return [self.expected(batch) for batch in batches]

@@ -13,7 +13,7 @@ import pytest
 from vnpulse.batches import PartitionBatch
 from vnpulse.decoding import Rejection
 from vnpulse.errors import BrokerUnavailable, PartitionTaken, StoreUnavailable, VnpulseError
-from vnpulse.streaming.loop import PartitionLoop
+from vnpulse.streaming.loop import PAUSE_AFTER_S, PartitionLoop
 from vnpulse.streaming.retries import RetrySettings
 
 TOPIC = "stock_prices_raw"
@@ -108,6 +108,12 @@ class BrokerSource:
             raise self._broker.commit_errors.pop(0)
         self._broker.committed |= offsets
         self._broker.events += [f"commit {p}@{o}" for p, o in offsets.items()]
+
+    def pause(self) -> None:
+        self._broker.events.append("pause")
+
+    def resume(self) -> None:
+        self._broker.events.append("resume")
 
     def close(self) -> None:
         self._broker.closed += 1
@@ -209,8 +215,14 @@ def run(
     handler: NotingHandler,
     outputs: NotingOutputs | None = None,
     retry: RetrySettings = RETRY,
+    source: type[BrokerSource] | None = None,
+    pause_after_s: float = PAUSE_AFTER_S,
 ) -> PartitionLoop:
-    loop = PartitionLoop(broker.open, handler, outputs or NotingOutputs(broker), retry, broker.stopping)
+    """Consume all there is, by way of ``source``."""
+    opened = (lambda: source(broker)) if source is not None else broker.open
+    loop = PartitionLoop(
+        opened, handler, outputs or NotingOutputs(broker), retry, broker.stopping, pause_after_s
+    )
     loop.run()
     return loop
 
@@ -664,3 +676,86 @@ def test_partitions_are_claimed_before_each_opening() -> None:
     outputs = NotingOutputs(broker)
     run(broker, NotingHandler(broker), outputs)
     assert outputs.claimed == broker.opened == 2
+
+
+def test_while_handling_takes_long_the_source_is_paused_and_polled() -> None:
+    broker = Broker({0: records(5)}, records_per_poll=2)
+    waiting = threading.Event()
+    healths = []
+
+    def slow(batches: list[PartitionBatch]) -> None:
+        assert waiting.wait(10), "the source is polled meanwhile"
+        waiting.clear()
+
+    class PausedSource(BrokerSource):
+        paused = False
+
+        def pause(self) -> None:
+            self.paused = True
+            super().pause()
+
+        def resume(self) -> None:
+            self.paused = False
+            super().resume()
+
+        def poll(self, timeout_ms: int) -> list[PartitionBatch]:
+            if not self.paused:
+                return super().poll(timeout_ms)
+            healths.append(loop.health())
+            waiting.set()
+            return []
+
+    handler = NotingHandler(broker, before=slow)
+    loop = PartitionLoop(
+        lambda: PausedSource(broker), handler, NotingOutputs(broker), RETRY, broker.stopping, pause_after_s=0
+    )
+    loop.run()
+    assert handler.handled == everything(broker)
+    assert broker.events == [
+        event
+        for following in (2, 4, 5)
+        for event in ("pause", f"handle 0@{following}", "resume", f"commit 0@{following}")
+    ]
+    assert all(health.paused_since_s > 0 for health in healths)
+    health = loop.health()
+    assert (health.pauses, health.paused_since_s, health.oldest_s) == (3, 0.0, 0.0)
+
+
+def test_what_a_paused_source_returns_all_the_same_is_read_again() -> None:
+    broker = Broker({0: records(4)}, records_per_poll=2)
+    polled = threading.Event()
+
+    class Leaking(BrokerSource):
+        def poll(self, timeout_ms: int) -> list[PartitionBatch]:
+            batches = [] if polled.is_set() and len(handler.handled) == 0 else super().poll(timeout_ms)
+            if handler.calls:
+                polled.set()
+            return batches
+
+    def wait(batches: list[PartitionBatch]) -> None:
+        assert polled.wait(10)
+
+    handler = NotingHandler(broker, before=wait)
+    run(broker, handler, source=Leaking, pause_after_s=0)
+    assert handler.handled == everything(broker)
+    assert "seek 0@2" in broker.events
+
+
+def test_a_broker_that_goes_away_while_handling_does_not_disturb_it() -> None:
+    broker = Broker({0: records(2)})
+    polled = threading.Event()
+
+    class Failing(BrokerSource):
+        def poll(self, timeout_ms: int) -> list[PartitionBatch]:
+            if handler.calls and not polled.is_set():
+                polled.set()
+                raise BrokerUnavailable("away")
+            return super().poll(timeout_ms)
+
+    def wait(batches: list[PartitionBatch]) -> None:
+        assert polled.wait(10)
+
+    handler = NotingHandler(broker, before=wait)
+    run(broker, handler, source=Failing, pause_after_s=0)
+    assert handler.handled == everything(broker)
+    assert broker.closed == 1

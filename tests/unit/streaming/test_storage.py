@@ -8,7 +8,7 @@ import pytest
 
 from vnpulse.clock import ManualClock
 from vnpulse.decoding import Rejection
-from vnpulse.errors import AnalyzerUnavailable, BrokerUnavailable, StoreUnavailable
+from vnpulse.errors import BrokerUnavailable, StoreUnavailable
 from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.messages import VIETNAM, AnalysisTrigger, NewsItem, OffsetRange, PriceBar, encode
 from vnpulse.streaming.storage import NewsHandler, PriceHandler
@@ -178,7 +178,6 @@ def test_a_batch_of_nothing_but_bad_records_is_passed(
     ("effect", "error"),
     [
         ("store", StoreUnavailable("away")),
-        ("analyzers", AnalyzerUnavailable("warming up")),
         (f"send {TRIGGERS}", BrokerUnavailable("away")),
     ],
 )
@@ -194,14 +193,63 @@ def test_a_failing_part_fails_the_batch_and_the_next_attempt_completes_it(
     assert {trigger.symbol for trigger in triggers(outputs)} == {"VCB"}
 
 
-def test_nothing_is_announced_when_the_store_or_the_analyzers_fail(
+def test_nothing_is_announced_when_the_store_fails(
     prices: PriceHandler, journal: Any, outputs: Any, records: Any
 ) -> None:
-    journal.errors = {"store": [StoreUnavailable("away")], "analyzers": [AnalyzerUnavailable("away")]}
-    for error in (StoreUnavailable, AnalyzerUnavailable):
-        with pytest.raises(error):
-            prices.handle([records([bar("VCB")], PRICES)])
-    assert [sent for sent in outputs.sent if sent.topic == TRIGGERS] == []
+    journal.errors = {"store": [StoreUnavailable("away")]}
+    with pytest.raises(StoreUnavailable):
+        prices.handle([records([bar("VCB")], PRICES)])
+    assert outputs.sent == []
+
+
+def test_analyzers_that_take_nothing_hold_nothing_up_and_are_asked_later_where_they_are(
+    prices: PriceHandler, pool: Any, store: Any, outputs: Any, records: Any
+) -> None:
+    pool.expected = lambda batch: None if batch.partition == 1 else batch.next_offset
+    first = [records([bar("VCB")], PRICES, 0, 10), records([bar("FPT")], PRICES, 1, 50)]
+    assert prices.handle(first) == {0: 11, 1: 51}
+    assert prices.handle([records([bar("FPT", 1)], PRICES, 1, 51)]) == {1: 52}
+    assert sum(map(len, store.written)) == 3
+    assert [trigger.symbol for trigger in triggers(outputs)] == ["VCB", "FPT", "FPT"]
+    assert prices.counts["not_taken"] == 2
+    # They are back, and have seen nothing of it: all comes again.
+    pool.expected = lambda batch: batch.next_offset
+    assert prices.handle([records([bar("FPT", 2)], PRICES, 1, 52)]) == {1: 50}
+    assert prices.handle([records([bar("FPT", n) for n in range(3)], PRICES, 1, 50)]) == {1: 53}
+    assert [(b.start_offset, b.next_offset) for b in pool.batches if b.partition == 1] == [
+        (50, 51),
+        (50, 50),
+        (50, 50),
+        (50, 53),
+    ]
+
+
+def test_analyzers_that_have_loaded_what_they_did_not_take_go_on_from_there(
+    prices: PriceHandler, pool: Any, records: Any
+) -> None:
+    pool.expected = lambda batch: None
+    prices.handle([records([bar("FPT")], PRICES, 1, 50)])
+    pool.expected = lambda batch: max(51, batch.next_offset)
+    assert prices.handle([records([bar("FPT", 1)], PRICES, 1, 51)]) == {1: 52}
+    assert [len(batch) for batch in pool.batches] == [1, 0, 1]
+
+
+def test_what_comes_again_after_it_was_settled_is_not_announced_again(
+    prices: PriceHandler, pool: Any, outputs: Any, records: Any
+) -> None:
+    values = [bar("VCB"), b"{", bar("FPT"), bar("VCB", 1), b"["]
+    prices.handle([records(values[:3], PRICES, 2, 30)])
+    prices.settled(2, 33)
+    pool.expected = lambda batch: 30
+    assert prices.handle([records(values[3:], PRICES, 2, 33)]) == {2: 30}
+    pool.expected = lambda batch: batch.next_offset
+    assert prices.handle([records(values, PRICES, 2, 30)]) == {2: 35}
+    assert [t.metadata.sources for t in triggers(outputs)] == [
+        [OffsetRange(PRICES, 2, 30, 30)],
+        [OffsetRange(PRICES, 2, 32, 32)],
+        [OffsetRange(PRICES, 2, 33, 33)],
+    ]
+    assert [sent.headers["original-offset"] for sent in outputs.to(f"{PRICES}_dlq")] == ["31", "34"]
 
 
 def test_an_outage_of_the_store_does_not_multiply_dead_letters(

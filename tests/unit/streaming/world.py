@@ -302,5 +302,9 @@ class WorldSource:
     def commit(self, offsets: Mapping[int, int]) -> None:
         self._world.commit(offsets)
 
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
     def close(self) -> None:
         pass

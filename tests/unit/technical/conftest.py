@@ -82,8 +82,17 @@ class MemoryHistory:
     batches: list[BarBatch] = field(default_factory=list)
     stored: dict[int, int] = field(default_factory=dict)
 
-    def latest_bars(self, intervals: Sequence[str], count: int) -> Iterator[BarBatch]:
-        yield from self.batches
+    def latest_bars(
+        self, intervals: Sequence[str], count: int, wanted: Callable[[str], bool] | None = None
+    ) -> Iterator[BarBatch]:
+        for batch in self.batches:
+            kept = [wanted is None or wanted(series.symbol) for series in batch.series]
+            rows = np.flatnonzero(np.array(kept, np.bool_)[batch.codes])
+            if len(rows):
+                yield batch.rows(rows)
+
+    def symbols(self, intervals: Sequence[str]) -> set[str]:
+        return {series.symbol for batch in self.batches for series in batch.series}
 
     def stored_through(self, topic: str) -> dict[int, int]:
         return dict(self.stored)

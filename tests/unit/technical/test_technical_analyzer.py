@@ -14,7 +14,7 @@ from vnpulse.batches import BarBatch
 from vnpulse.ids import derived_id
 from vnpulse.market import load_market
 from vnpulse.messages import AnalysisResult, OffsetRange, encode
-from vnpulse.technical.analyzer import RESAMPLED_WARM_UP_BARS, TechnicalAnalyzer
+from vnpulse.technical.analyzer import RESAMPLED_WARM_UP_BARS, RawPart, TechnicalAnalyzer
 from vnpulse.technical.settings import TechnicalSettings
 
 TOPIC = "stock_prices_raw"
@@ -118,6 +118,72 @@ def test_a_gap_is_answered_with_the_expected_offset_and_not_applied(
     assert analyzer.update(second) == third.start_offset
     assert analyzer.update(third) == third.next_offset
     assert analyzer.counters()["batches_after_gap"] == 2
+
+
+def test_what_was_stored_and_not_handed_over_is_loaded_when_it_is_asked_for(
+    history: Any, log: Any, walk: Any
+) -> None:
+    stream = log()
+    bars = walk(1, 60)
+    known, missed, later = (stream.batch(bars[at : at + 50]) for at in (0, 50, 100))
+    whole = _started(history)
+    for batch in (known, missed, later):
+        whole.update(batch)
+    shelf = history([known], stored={0: known.next_offset})
+    analyzer = TechnicalAnalyzer(SMALL, shelf, TOPIC, load_market(), {})
+    analyzer.start()
+    assert analyzer.analyze([_ask("FPT", missed.start_offset, missed.next_offset - 1)]) == []
+    assert analyzer.counters()["requests_ahead"] == 1
+    shelf.batches, shelf.stored = [known, missed], {0: missed.next_offset}
+    asked = [_ask("FPT", missed.start_offset, missed.next_offset - 1)]
+    assert _plain(analyzer.analyze(asked)) == _plain(whole.analyze(asked))
+    assert analyzer.counters()["symbols_caught_up"] == 1
+    # What it lacks of the others it still wants, and what comes again changes nothing.
+    assert analyzer.update(later) == missed.start_offset
+    assert analyzer.update(missed) == later.start_offset
+    analyzer.update(later)
+    everything = [_ask(symbol, 0, later.next_offset - 1) for symbol in ("FPT", "HPG", "VCB")]
+    assert _plain(analyzer.analyze(everything)) == _plain(whole.analyze(everything))
+
+
+def test_what_is_asked_for_is_loaded_first_and_the_rest_in_its_turn(
+    history: Any, log: Any, walk: Any
+) -> None:
+    stream = log()
+    bars = walk(1, 60)
+    stored, later = (stream.batch(bars[at : at + 80]) for at in (0, 80))
+    whole = _started(history, [stored], stored={0: stored.next_offset})
+    analyzer = TechnicalAnalyzer(SMALL, history([stored], {0: stored.next_offset}), TOPIC, load_market(), {})
+    analyzer.begin()
+    assert (analyzer.waiting(), analyzer.symbols()) == (3, 0)
+    asked = [_ask("HPG", 0, stored.next_offset - 1)]
+    assert _plain(analyzer.analyze(asked)) == _plain(whole.analyze(asked))
+    assert (analyzer.waiting(), analyzer.symbols()) == (2, 1)
+    # What comes meanwhile of symbols that wait is in the store by the time that they are loaded.
+    analyzer._history.batches.append(later)  # type: ignore[attr-defined]
+    assert analyzer.update(later) == whole.update(later) == later.next_offset
+    assert analyzer.load_more(1)
+    assert analyzer.load_more(5)
+    assert not analyzer.load_more()
+    everything = [_ask(symbol, 0, later.next_offset - 1) for symbol in ("FPT", "HPG", "VCB")]
+    assert _plain(analyzer.analyze(everything)) == _plain(whole.analyze(everything))
+
+
+def test_a_part_of_the_market_is_loaded_and_more_can_be_taken_over(history: Any, log: Any, walk: Any) -> None:
+    mine, other = log(0), log(1)
+    batches = [mine.batch(walk(1, 60, ["FPT"])), other.batch(walk(2, 60, ["HPG"]))]
+    shelf = history(batches, {0: mine.next_offset, 1: other.next_offset})
+    analyzer = TechnicalAnalyzer(SMALL, shelf, TOPIC, load_market(), {})
+    analyzer.begin(RawPart(frozenset({0}), lambda symbol: symbol == "FPT"))
+    while analyzer.load_more():
+        pass
+    assert analyzer.symbols() == 1
+    analyzer.take_over(RawPart(frozenset({1}), lambda symbol: symbol == "HPG"))
+    more = other.batch(walk(2, 80, ["HPG"])[-5:])
+    whole = _started(history, batches, stored=shelf.stored)
+    assert analyzer.update(more) == whole.update(more) == more.next_offset
+    asked = [_ask("HPG", 0, more.next_offset - 1, partition=1)]
+    assert _plain(analyzer.analyze(asked)) == _plain(whole.analyze(asked))
 
 
 def test_a_partition_never_seen_begins_where_its_first_batch_does(history: Any, log: Any, bar: Any) -> None:
@@ -351,12 +417,12 @@ def test_longer_intervals_are_warmed_up_from_the_bars_they_are_made_of(
     asked: list[tuple[list[str], int]] = []
 
     class Asked(history):  # type: ignore[misc]
-        def latest_bars(self, intervals: Any, count: int) -> Any:
+        def latest_bars(self, intervals: Any, count: int, wanted: Any = None) -> Any:
             asked.append((list(intervals), count))
             return super().latest_bars(intervals, count)
 
     config = TechnicalSettings(history_bars=64, intervals=("1m", "1h"), resample=("1h",))
-    analyzer = _started(Asked, config=config)
+    analyzer = _started(Asked, [log(partition=-1).batch([bar("FPT", 0, 20.0)])], config=config)
     assert [intervals for intervals, _ in asked] == [["1d"], ["1m"]]
     assert asked[1][1] == 60 * RESAMPLED_WARM_UP_BARS > asked[0][1]
     stream = log()
