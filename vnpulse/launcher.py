@@ -14,9 +14,10 @@ from pathlib import Path
 
 from vnpulse.acls import load_acls, wanted_acls
 from vnpulse.deployment import as_super_user, embedded_config, with_addresses
+from vnpulse.embedded.errors import ComponentFailed
 from vnpulse.embedded.process import ManagedProcess
 from vnpulse.embedded.ray_head import ray_environment
-from vnpulse.embedded.stack import EmbeddedStack
+from vnpulse.embedded.stack import EmbeddedConfig, EmbeddedStack
 from vnpulse.errors import VnpulseError
 from vnpulse.kafka.acls import AclAdmin
 from vnpulse.kafka.admin import KafkaAdmin
@@ -53,14 +54,16 @@ class Deployment:
         say: Say,
         heals_limit: int = HEALS_LIMIT,
         driver: str = "pipelines.run",
+        stack: EmbeddedConfig | None = None,
     ) -> None:
-        """``config`` is the file that ``settings`` were read from; the driver, a module, reads it again."""
+        """``config`` is the file that ``settings`` were read from; the driver, a module, reads it again.
+        ``stack`` is what to start in place of just what the settings name."""
         assert settings.embedded is not None
         self._config = config
         self._module = driver
         self._say = say
         self._state_dir = settings.embedded.state_dir
-        self._stack = EmbeddedStack(embedded_config(settings))
+        self._stack = EmbeddedStack(stack or embedded_config(settings))
         self._unresolved = settings
         self._driver: ManagedProcess | None = None
         self._heals_limit = heals_limit
@@ -121,8 +124,9 @@ class Deployment:
     def heal(self) -> list[str]:
         """Bring back what has died; return one line for each part, empty if nothing has.
 
-        Raises VnpulseError for a part that died HEALS_LIMIT times within HEALS_WINDOW_S: something
-        is wrong that a restart does not cure.
+        A part that does not come up, because it or what it needs died again meanwhile, is left for the
+        next call. Raises VnpulseError for a part that died HEALS_LIMIT times within HEALS_WINDOW_S:
+        something is wrong that a restart does not cure.
         """
         lines = list(self._stack.failed().items())
         if self._driver is not None and not self._driver.alive:
@@ -136,18 +140,28 @@ class Deployment:
                 raise VnpulseError(line)
         if not lines:
             return []
-        revived = self._stack.revive(self._say)
-        assert self._stack.addresses is not None
-        self.settings = with_addresses(self._unresolved, self._stack.addresses)
-        if self._driver is not None and ("ray" in revived or not self._driver.alive):
+        if self._driver is not None and any(name == "ray" for name, _ in lines):
             # A driver does not survive its Ray: what it waits for is gone.
             self._driver.stop(0.0)
-            self.start_pipelines()
+        try:
+            self._stack.revive(self._say)
+            assert self._stack.addresses is not None
+            self.settings = with_addresses(self._unresolved, self._stack.addresses)
+            if self._driver is not None and not self._driver.alive:
+                self.start_pipelines()
+        except VnpulseError as error:
+            if not (error.retriable or isinstance(error, ComponentFailed)):
+                raise
+            self._say(str(error))
         return [line for _, line in lines]
 
     def process(self, name: str) -> ManagedProcess | None:
-        """Return the process of a part: "kafka", "mongo", "ray" or "pipelines"."""
+        """Return the process of a part: "kafka", "mongo", "ray", "ray-worker" or "pipelines"."""
         return self._driver if name == "pipelines" else self._stack.process(name)
+
+    def listening_port(self, name: str) -> int:
+        """Return where a part itself listens; see `EmbeddedStack.listening_port`."""
+        return self._stack.listening_port(name)
 
     def failed(self) -> str | None:
         """Return one line about a part that has died, if any has."""

@@ -12,7 +12,15 @@ import yaml
 
 from tests.integration.trial import BIN
 
-FAULTS = ("kill-consumer", "kill-analyzer", "kill-supervisor", "kill-store", "kill-broker", "suspend-store")
+FAULTS = (
+    "kill-consumer",
+    "kill-analyzer",
+    "kill-supervisor",
+    "kill-store",
+    "kill-broker",
+    "cut-broker",
+    "reset-store",
+)
 SYMBOLS = "ACB,FPT,HPG,VCB,VND,VNINDEX"
 MINUTES = 60
 
@@ -56,3 +64,4 @@ def test_a_storm_leaves_what_a_calm_run_leaves() -> None:
     assert report["bars"] == 6 * MINUTES
     assert report["results"] > report["bars"], "articles have results too"
     assert report["alerts"] > 0
+    assert report["recovery"]["count"] == len(FAULTS)

@@ -10,7 +10,7 @@ from vnpulse.chaos.storm import Healed
 
 
 class KindReport(msgspec.Struct, frozen=True):
-    """Seconds until everything ran again, over the faults of one kind."""
+    """Seconds until everything ran again and nothing sent waited, over the faults of one kind."""
 
     count: int
     p50_s: float
@@ -23,7 +23,11 @@ class Report(msgspec.Struct, frozen=True):
 
     seed: int
     faults: int
+    together: int
+    """Faults that struck before another had healed, and those others."""
     by_kind: dict[str, KindReport]
+    not_run: dict[str, str]
+    """Kinds that are not possible here, and why."""
     recovery: KindReport
     bars: int
     results: int
@@ -36,12 +40,21 @@ class Report(msgspec.Struct, frozen=True):
     problems: list[str]
 
 
-def make_report(seed: int, healed: list[Healed], calm: Outcome, stormy: Outcome, again: int) -> Report:
+def make_report(
+    seed: int,
+    healed: list[Healed],
+    calm: Outcome,
+    stormy: Outcome,
+    again: int,
+    not_run: dict[str, str],
+) -> Report:
     """Sum up a run."""
     kinds = sorted({one.fault.value for one in healed})
     return Report(
         seed=seed,
         faults=len(healed),
+        together=sum(one.together for one in healed),
+        not_run=not_run,
         by_kind={kind: _kind([one.seconds for one in healed if one.fault.value == kind]) for kind in kinds},
         recovery=_kind([one.seconds for one in healed]),
         bars=sum(len(rows) for rows in stormy.bars.values()),

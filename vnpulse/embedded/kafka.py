@@ -84,6 +84,8 @@ class KafkaNodeConfig:
     node_id: int = 1
     security: NodeSecurity | None = None
     port: int | None = None
+    client_port: int | None = None
+    """What clients are told in place of ``port``: of a relay in front. Not with ``security``."""
     controller_port: int | None = None
     voters: tuple[Voter, ...] = ()
     cluster_id: str | None = None
@@ -111,6 +113,8 @@ class KafkaNode:
     name = "kafka"
 
     def __init__(self, config: KafkaNodeConfig, ports: PortBook, *, hold_fds: Sequence[int] = ()) -> None:
+        if config.security and config.client_port:
+            raise ValueError("a broker with security has listeners of its own, and no relay in front of them")
         self.config = config
         self._ports = ports
         self._hold_fds = tuple(hold_fds)
@@ -121,11 +125,12 @@ class KafkaNode:
         self._was_ready = False
         self.port = 0
         self.ssl_port = 0
+        self._internal_port = 0
 
     @property
     def bootstrap(self) -> str:
         """``host:port`` for clients; valid after `start`. With security, of the listener for passwords."""
-        return f"{LOOPBACK}:{self.port}"
+        return f"{LOOPBACK}:{self.config.client_port or self.port}"
 
     @property
     def ssl_bootstrap(self) -> str | None:
@@ -191,17 +196,19 @@ class KafkaNode:
                 _publish(made, self._archive)
             made.unlink()
 
-    def _port_names(self) -> tuple[str, str, str]:
+    def _port_names(self) -> tuple[str, str, str, str]:
         name = f"kafka-{self.config.node_id}"
-        return name, f"{name}-controller", f"{name}-ssl"
+        return name, f"{name}-controller", f"{name}-ssl", f"{name}-internal"
 
     def _spawn(self, java: Java, jars: KafkaJars, cancel: threading.Event | None) -> None:
         config = self.config
-        client_name, controller_name, ssl_name = self._port_names()
+        client_name, controller_name, ssl_name, internal_name = self._port_names()
         self.port = self._ports.port_for(client_name, config.port)
         controller_port = self._ports.port_for(controller_name, config.controller_port)
         if config.security:
             self.ssl_port = self._ports.port_for(ssl_name)
+        if config.client_port:
+            self._internal_port = self._ports.port_for(internal_name)
         for folder in ("data", "logs", "tmp"):
             (config.folder / folder).mkdir(parents=True, exist_ok=True)
         # Codecs unpack their native libraries here; a killed broker leaves them behind.
@@ -282,19 +289,27 @@ class KafkaNode:
 
     def _listeners(self, controller_port: int) -> dict[str, str]:
         security = self.config.security
+        told = {}
+        between_brokers = "PLAINTEXT"
         if security is None:
             for_clients = {"PLAINTEXT": self.port}
             protocols = {"PLAINTEXT": "PLAINTEXT", CONTROLLER_LISTENER: "PLAINTEXT"}
+            if self.config.client_port:
+                # The broker's calls to itself go past the relay, as they would past a cut network.
+                for_clients[between_brokers := "INTERNAL"] = self._internal_port
+                protocols["INTERNAL"] = "PLAINTEXT"
+                told["PLAINTEXT"] = self.config.client_port
         else:
             for_clients = {SASL_LISTENER: self.port, SSL_LISTENER: self.ssl_port}
             protocols = {SASL_LISTENER: "SASL_SSL", SSL_LISTENER: "SSL", CONTROLLER_LISTENER: "SSL"}
         addresses = [f"{name}://{LOOPBACK}:{port}" for name, port in for_clients.items()]
+        advertised = [f"{name}://{LOOPBACK}:{port}" for name, port in (for_clients | told).items()]
         return {
             "listeners": ",".join([*addresses, f"{CONTROLLER_LISTENER}://{LOOPBACK}:{controller_port}"]),
-            "advertised.listeners": ",".join(addresses),
+            "advertised.listeners": ",".join(advertised),
             "listener.security.protocol.map": ",".join(f"{n}:{p}" for n, p in protocols.items()),
             "controller.listener.names": CONTROLLER_LISTENER,
-            **(security.properties() if security else {"inter.broker.listener.name": "PLAINTEXT"}),
+            **(security.properties() if security else {"inter.broker.listener.name": between_brokers}),
         }
 
     def _format_storage(

@@ -26,10 +26,14 @@ DEFAULT_CACHE_MB = 256
 
 @dataclass(frozen=True, kw_only=True)
 class MongoConfig:
-    """``folder`` holds data, configuration and log; ``cache_mb`` is the storage engine's."""
+    """``folder`` holds data, configuration and log; ``cache_mb`` is the storage engine's.
+
+    ``client_port`` is what clients are told in place of ``port``: of a relay in front of the server.
+    """
 
     folder: Path
     port: int | None = None
+    client_port: int | None = None
     cache_mb: int = DEFAULT_CACHE_MB
 
 
@@ -51,7 +55,8 @@ class MongoServer:
     @property
     def uri(self) -> str:
         """Valid after `start`. Without ``journal=true`` a kill loses acknowledged documents."""
-        return f"mongodb://{LOOPBACK}:{self.port}/?directConnection=true&w=majority&journal=true"
+        port = self.config.client_port or self.port
+        return f"mongodb://{LOOPBACK}:{port}/?directConnection=true&w=majority&journal=true"
 
     @property
     def process(self) -> ManagedProcess | None:

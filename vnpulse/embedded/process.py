@@ -73,14 +73,23 @@ class ManagedProcess:
         """The guardian's process id; the command is its child. None before `start`."""
         return None if self._guardian is None else self._guardian.pid
 
-    def signal(self, number: int) -> None:
-        """Send a signal to the command itself; harmless if it is dead already."""
+    @property
+    def command_pid(self) -> int | None:
+        """The process id of the command itself, None when it is dead."""
         if self._guardian is None:
-            return
-        with suppress(OSError):
+            return None
+        with suppress(OSError, IndexError):
             path = Path(f"/proc/{self._guardian.pid}/task/{self._guardian.pid}/children")
-            for child in path.read_text().split()[:1]:
-                os.kill(int(child), number)
+            return int(path.read_text().split()[0])
+        return None
+
+    def descendants(self) -> list[int]:
+        """Process ids of all that lives below the guardian: the command, and what that has started."""
+        return [] if self._guardian is None else reaper.descendants(self._guardian.pid)
+
+    def descendant(self, name: str) -> int | None:
+        """The process id of one of them that the kernel calls ``name`` (its first 15 characters)."""
+        return next((pid for pid in self.descendants() if _kernel_name(pid) == name), None)
 
     @property
     def exit_status(self) -> int | None:
@@ -199,6 +208,12 @@ class ManagedProcess:
     def _failure(self, what: str) -> ComponentFailed:
         in_use = any(_ADDRESS_IN_USE.search(line) for line in self._explaining_log()[1])
         return ComponentFailed(self.name, what + self.last_words(), address_in_use=in_use)
+
+
+def _kernel_name(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
 
 
 def tail_of_file(path: Path, n: int, *, since: int = 0) -> list[str]:

@@ -25,7 +25,8 @@ READY_TIMEOUT_S = 120.0
 
 STOP_DEADLINE_S = 10.0
 PROBE_TIMEOUT_S = 2.0
-PORT_ATTEMPTS = 2
+STARTED_WITHIN_LINES = 200
+START_ATTEMPTS = 3
 DEFAULT_NUM_CPUS = 8
 """Logical: actors that mostly wait may be more than the cores."""
 
@@ -56,17 +57,21 @@ _PORT_VARIABLES = {
 @dataclass(frozen=True, kw_only=True)
 class RayHeadConfig:
     """``folder`` holds the log; Ray's own files go to a short folder derived from it. ``num_gpus`` None
-    lets Ray find the GPUs."""
+    lets Ray find the GPUs. ``lasting`` is for a head that has worker nodes: started again, it knows them
+    and all detached actors, and a node that does not answer counts as dead after seconds."""
 
     folder: Path
     dashboard_port: int | None = None
     num_cpus: int = DEFAULT_NUM_CPUS
     num_gpus: float | None = None
     object_store_mb: int = DEFAULT_OBJECT_STORE_MB
+    with_dashboard: bool = True
+    lasting: bool = False
 
 
 class RayHead:
-    """One local head. No hard state: actors, jobs and the object store are lost with it.
+    """One local head. No hard state: actors, jobs and the object store are lost with it, unless it is
+    ``lasting``: then what the GCS knows is in ``folder/gcs`` until `stop`.
 
     `ray stop` is never used: it would end every Ray of the machine. What is stopped is what the guardian
     has below it.
@@ -80,16 +85,29 @@ class RayHead:
         self._hold_fds = tuple(hold_fds)
         self._process: ManagedProcess | None = None
         self._chosen: dict[str, int] = {}
+        self._claimed = False
         self.temp_dir = _short_temp_dir(config.folder)
 
     @property
     def address(self) -> str:
         """For ``ray.init(address=...)`` in processes of this machine; valid after `start`."""
-        return f"{LOOPBACK}:{self._chosen['--port']}"
+        return f"{LOOPBACK}:{self.port}"
 
     @property
-    def dashboard_url(self) -> str:
-        """The dashboard, and the address for ``ray job submit``; valid after `start`."""
+    def port(self) -> int:
+        """Of the GCS; valid after `start`."""
+        return self._chosen["--port"]
+
+    @property
+    def is_up(self) -> bool:
+        """Whether nodes can join."""
+        return self._process is not None and self._process.alive and has_started(self._process)
+
+    @property
+    def dashboard_url(self) -> str | None:
+        """The dashboard, and the address for ``ray job submit``, if there is one; valid after `start`."""
+        if not self.config.with_dashboard:
+            return None
         return f"http://{LOOPBACK}:{self._chosen['--dashboard-port']}"
 
     @property
@@ -99,20 +117,28 @@ class RayHead:
     def start(
         self, on_progress: Callable[[str], None] = lambda _: None, cancel: threading.Event | None = None
     ) -> None:
-        """Returns when the dashboard shows the head's node alive. Raises EmbeddedStackError."""
-        for attempt in range(1, PORT_ATTEMPTS + 1):
+        """Returns when the node runs and the dashboard shows it. Raises EmbeddedStackError.
+
+        After a death a ``lasting`` head goes on with what its GCS knew.
+        """
+        comes_back = self.config.lasting and self._claimed
+        for attempt in range(1, START_ATTEMPTS + 1):
             try:
+                if not comes_back:
+                    self._claim_folders()
                 self._spawn()
                 assert self._process is not None
                 self._process.wait_until_ready(
-                    lambda: _node_is_alive(self._chosen["--dashboard-port"]), READY_TIMEOUT_S, cancel
+                    lambda: self.is_up and self._is_shown(), READY_TIMEOUT_S, cancel
                 )
                 return
             except ComponentFailed as error:
-                self.stop()
-                if not error.address_in_use or attempt == PORT_ATTEMPTS:
+                if self._process is not None:
+                    self._process.stop(STOP_DEADLINE_S)
+                if not worth_another_try(error) or attempt == START_ATTEMPTS:
                     raise
-                self._ports.forget(*_PORT_OPTIONS.values(), *_PORT_VARIABLES.values())
+                if error.address_in_use:
+                    self._ports.forget(*_PORT_OPTIONS.values(), *_PORT_VARIABLES.values())
 
     def stop(self, deadline_s: float = STOP_DEADLINE_S) -> None:
         """SIGTERM, SIGKILL after the deadline, then removes Ray's temporary folder. Idempotent."""
@@ -120,12 +146,15 @@ class RayHead:
             return
         self._process.stop(deadline_s)
         shutil.rmtree(self.temp_dir, ignore_errors=True)
+        self._claimed = False
+
+    def _is_shown(self) -> bool:
+        return not self.config.with_dashboard or _node_is_alive(self._chosen["--dashboard-port"])
 
     def _spawn(self) -> None:
         launcher = Path(sys.executable).parent / "ray"
         if importlib.util.find_spec("ray") is None or not launcher.exists():
             raise EmbeddedStackError(f"ray needs {launcher}: install vnpulse into this environment again")
-        self._claim_temp_dir()
         self._chosen = {
             option: self._ports.port_for(
                 name, self.config.dashboard_port if option == "--dashboard-port" else None
@@ -137,7 +166,7 @@ class RayHead:
         command += [
             f"--node-ip-address={LOOPBACK}",
             f"--dashboard-host={LOOPBACK}",
-            "--include-dashboard=true",
+            f"--include-dashboard={str(self.config.with_dashboard).lower()}",
         ]
         command += [f"{option}={port}" for option, port in self._chosen.items()]
         command += ["--min-worker-port=0", "--max-worker-port=0"]  # 0: the kernel chooses
@@ -146,11 +175,12 @@ class RayHead:
             command += [f"--num-gpus={self.config.num_gpus:g}"]
         command += [f"--object-store-memory={self.config.object_store_mb * 1024 * 1024}"]
         command += [f"--temp-dir={self.temp_dir}", "--log-style=record", "--log-color=false"]
+        lasting = _lasting(self._gcs_folder) if self.config.lasting else {}
         self._process = ManagedProcess(
             self.name,
             command,
             self.config.folder / "ray.log",
-            env={**ray_environment(), **metric_ports},
+            env={**ray_environment(), **metric_ports, **lasting},
             cwd=self.config.folder,
             grace_s=STOP_DEADLINE_S,
             hold_fds=self._hold_fds,
@@ -158,15 +188,44 @@ class RayHead:
         self.config.folder.mkdir(parents=True, exist_ok=True)
         self._process.start()
 
-    def _claim_temp_dir(self) -> None:
-        """An empty folder of our own; what a killed run of the same state folder left is removed first."""
+    @property
+    def _gcs_folder(self) -> Path:
+        return self.config.folder / "gcs"
+
+    def _claim_folders(self) -> None:
+        """Empty folders of our own; what a killed run of the same state folder left is removed first."""
         shutil.rmtree(self.temp_dir, ignore_errors=True)
+        shutil.rmtree(self._gcs_folder, ignore_errors=True)
         try:
             self.temp_dir.mkdir(mode=0o700, parents=True)
         except OSError as error:
             raise EmbeddedStackError(
                 f"ray cannot use {self.temp_dir}: {error.strerror}: remove it"
             ) from error
+        self._claimed = True
+
+
+def _lasting(folder: Path) -> dict[str, str]:
+    """What a GCS needs to keep its state, and to see in 3 s, not in 25 s, that a node is gone."""
+    return {
+        "RAY_gcs_storage": "rocksdb",
+        "RAY_gcs_storage_path": str(folder),
+        "RAY_health_check_initial_delay_ms": "0",
+        "RAY_health_check_period_ms": "500",
+        "RAY_health_check_timeout_ms": "1000",
+        "RAY_health_check_failure_threshold": "3",
+    }
+
+
+def has_started(node: ManagedProcess) -> bool:
+    """Say whether ``ray start`` has its node's processes up and registered."""
+    return any("Ray runtime started" in line for line in node.tail(STARTED_WITHIN_LINES))
+
+
+def worth_another_try(error: ComponentFailed) -> bool:
+    """Say whether a port was lost to somebody else, or the machine was too busy for the 30 s that Ray gives
+    a node to come up."""
+    return error.address_in_use or "timed out during startup" in str(error)
 
 
 def ray_environment() -> dict[str, str | None]:

@@ -9,9 +9,9 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,7 @@ from vnpulse.embedded.mongo import DEFAULT_CACHE_MB, MongoConfig, MongoServer
 from vnpulse.embedded.ports import PortBook
 from vnpulse.embedded.process import ManagedProcess
 from vnpulse.embedded.ray_head import DEFAULT_NUM_CPUS, DEFAULT_OBJECT_STORE_MB, RayHead, RayHeadConfig
+from vnpulse.embedded.ray_worker import RayWorker, RayWorkerConfig
 
 OWNER_LOCK = "stack.lock"
 """Held by the owner process. Whether a stack runs is judged by this lock alone."""
@@ -66,6 +67,12 @@ class EmbeddedConfig:
     with_kafka: bool = True
     with_mongo: bool = True
     with_ray: bool = True
+    with_ray_dashboard: bool = True
+    with_ray_worker: bool = False
+    """A second Ray node, which joins through a relay, and a head that comes back with what it knew."""
+    relays: Mapping[str, int] = field(default_factory=dict)
+    """By part ("kafka", "mongo"; "ray": its GCS, for the second node), the port of a relay in front of it,
+    which clients are told in place of its own (see `EmbeddedStack.listening_port`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +97,7 @@ class StackAddresses:
         return ", ".join(f"{name} {address}" for name, address in parts.items() if address)
 
 
-Component = KafkaNode | MongoServer | RayHead
+Component = KafkaNode | MongoServer | RayHead | RayWorker
 
 
 class EmbeddedStack:
@@ -171,7 +178,9 @@ class EmbeddedStack:
         Topics and documents are there again; Ray comes back empty. Raises EmbeddedStackError.
         """
         dead = [part for part in self._components if part.process is not None and not part.process.alive]
-        for part in dead:
+        for part in reversed(dead):  # first what is used, then who uses it
+            assert part.process is not None
+            part.process.stop()  # closes what is left of it here
             began = time.monotonic()
             part.start(on_progress)
             on_progress(f"{part.name}: back after {time.monotonic() - began:.1f} s")
@@ -179,8 +188,14 @@ class EmbeddedStack:
             self._publish_addresses()
         return [part.name for part in dead]
 
+    def listening_port(self, name: str) -> int:
+        """Return where "kafka", "mongo" or "ray" (its GCS) itself listens, relay or not."""
+        part = next(part for part in self._components if part.name == name)
+        assert not isinstance(part, RayWorker)
+        return part.port
+
     def process(self, name: str) -> ManagedProcess | None:
-        """Return the process of a part ("kafka", "mongo", "ray")."""
+        """Return the process of a part ("kafka", "mongo", "ray", "ray-worker")."""
         return next((part.process for part in self._components if part.name == name), None)
 
     def failed(self) -> dict[str, str]:
@@ -207,18 +222,34 @@ class EmbeddedStack:
                 num_cpus=config.ray_num_cpus,
                 num_gpus=config.ray_num_gpus,
                 object_store_mb=config.ray_object_store_mb,
+                with_dashboard=config.with_ray_dashboard,
+                lasting=config.with_ray_worker,
             )
-            components.append(RayHead(ray, ports, hold_fds=[children_lock]))
+            head = RayHead(ray, ports, hold_fds=[children_lock])
+            if config.with_ray_worker:
+                worker = RayWorkerConfig(
+                    folder=root / "ray-worker",
+                    gcs_port=config.relays["ray"],
+                    object_store_mb=config.ray_object_store_mb,
+                )
+                components.append(RayWorker(worker, head, ports, hold_fds=[children_lock]))
+            components.append(head)
         if config.with_kafka:
             kafka = KafkaNodeConfig(
                 folder=root / "kafka",
                 port=config.kafka_port,
+                client_port=config.relays.get("kafka"),
                 heap_mb=config.kafka_heap_mb,
                 security=config.kafka_security,
             )
             components.append(KafkaNode(kafka, ports, hold_fds=[children_lock]))
         if config.with_mongo:
-            mongo = MongoConfig(folder=root / "mongo", port=config.mongo_port, cache_mb=config.mongo_cache_mb)
+            mongo = MongoConfig(
+                folder=root / "mongo",
+                port=config.mongo_port,
+                client_port=config.relays.get("mongo"),
+                cache_mb=config.mongo_cache_mb,
+            )
             components.append(MongoServer(mongo, ports, hold_fds=[children_lock]))
         return components
 
@@ -265,7 +296,7 @@ class EmbeddedStack:
                 kafka, kafka_ssl = component.bootstrap, component.ssl_bootstrap
             elif isinstance(component, MongoServer):
                 mongo = component.uri
-            else:
+            elif isinstance(component, RayHead):
                 ray, dashboard = component.address, component.dashboard_url
         return StackAddresses(
             owner_pid=os.getpid(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from pymongo import MongoClient
 
+from vnpulse.chaos.relay import Relay
 from vnpulse.embedded.errors import ComponentFailed, PortTaken, StackAlreadyRunning
 from vnpulse.embedded.ports import LOOPBACK, is_free
 from vnpulse.embedded.stack import EmbeddedConfig, EmbeddedStack, StackAddresses, read_addresses
@@ -102,15 +104,19 @@ print(ray.get(Probe.options(num_cpus=0).remote().answer.remote()), ray.nodes()[0
         assert json.load(answer)["ray_version"]
 
 
-def test_everything_listens_on_loopback_only(whole: EmbeddedStack) -> None:
+def assert_on_loopback_only(stack: EmbeddedStack) -> None:
     listening = [
         connection.laddr.ip
-        for process in family(whole)
+        for process in family(stack)
         for connection in process.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     ]
     assert len(listening) > 5
     assert set(listening) <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+
+
+def test_everything_listens_on_loopback_only(whole: EmbeddedStack) -> None:
+    assert_on_loopback_only(whole)
 
 
 def test_second_start_is_refused_with_the_addresses(whole: EmbeddedStack, addresses: StackAddresses) -> None:
@@ -134,6 +140,73 @@ def test_death_of_a_part_is_told(whole: EmbeddedStack) -> None:
     assert "log:" in whole.failed()["ray"]
     whole.stop()
     assert [p for p in everything if p.is_running()] == []
+
+
+COUNT = """
+import os, sys
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
+
+ray.init(sys.argv[1], namespace="count", log_to_driver=False, logging_level="ERROR")
+
+class Counter:
+    count = 0
+    def up(self):
+        self.count += 1
+        return os.getpid(), self.count
+
+options = {"name": "counter", "lifetime": "detached", "get_if_exists": True, "num_cpus": 0}
+nodes = [node for node in ray.nodes() if node["Alive"] and "node:__internal_head__" not in node["Resources"]]
+(worker,) = (node["NodeID"] for node in nodes)
+counter = ray.remote(Counter).options(scheduling_strategy=On(worker, soft=False), **options).remote()
+print(*ray.get(counter.up.remote()))
+"""
+
+
+def count_on_the_worker_node(stack: EmbeddedStack) -> tuple[int, int]:
+    """Return the process id of a detached actor there, made at the first call, and its count of calls."""
+    from vnpulse.embedded.ray_head import ray_environment
+
+    assert stack.addresses is not None
+    env = {**os.environ, **{k: v for k, v in ray_environment().items() if v is not None}}
+    command = [sys.executable, "-c", COUNT, str(stack.addresses.ray_address)]
+    pid, count = subprocess.run(command, capture_output=True, text=True, env=env, check=True).stdout.split()
+    return int(pid), int(count)
+
+
+def kill_in(stack: EmbeddedStack, part: str, name: str) -> None:
+    process = stack.process(part)
+    assert process is not None
+    pid = process.descendant(name)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: part in stack.failed())
+
+
+def test_with_a_second_node_the_head_comes_back_with_what_it_knew(tmp_path: Path) -> None:
+    stack: EmbeddedStack
+    with Relay("gcs", lambda: stack.listening_port("ray")) as relay:
+        config = EmbeddedConfig(
+            state_dir=tmp_path,
+            with_kafka=False,
+            with_mongo=False,
+            with_ray_dashboard=False,
+            with_ray_worker=True,
+            relays={"ray": relay.port},
+        )
+        stack = EmbeddedStack(config)
+        with stack:
+            assert_on_loopback_only(stack)
+            actor, count = count_on_the_worker_node(stack)
+            assert count == 1
+            kill_in(stack, "ray", "gcs_server")
+            assert stack.revive() == ["ray"]
+            assert count_on_the_worker_node(stack) == (actor, 2)
+            kill_in(stack, "ray-worker", "raylet")
+            assert eventually(lambda: not psutil.pid_exists(actor))
+            assert stack.revive() == ["ray-worker"]
+            everything = family(stack)
+        assert [p for p in everything if p.is_running()] == []
 
 
 @pytest.fixture

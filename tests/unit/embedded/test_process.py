@@ -50,6 +50,19 @@ def test_stop_is_idempotent_and_reports_dead(tmp_path: Path) -> None:
     assert not process.alive
 
 
+def test_what_the_command_has_started_is_found_by_its_name(tmp_path: Path) -> None:
+    code = "import subprocess, sys; subprocess.run(['sleep', '600'])"
+    process = ManagedProcess("one", python(code), tmp_path / "one.log")
+    assert process.command_pid is None
+    assert process.descendants() == []
+    process.start()
+    process.wait_until_ready(lambda: process.descendant("sleep") is not None, 10)
+    assert sorted(process.descendants()) == sorted([process.command_pid, process.descendant("sleep")])  # type: ignore[type-var]
+    assert process.descendant("wake") is None
+    process.stop()
+    assert process.descendants() == []
+
+
 def test_death_while_starting_names_the_last_useful_line_and_the_log(tmp_path: Path) -> None:
     code = "import sys; sys.exit('ERROR the disk is full\\n  at Frame.java:3')"
     process = ManagedProcess("one", python(code), tmp_path / "one.log")
