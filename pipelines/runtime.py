@@ -17,6 +17,7 @@ import ray
 
 from actors.ray_port import ActorGone, ActorSpec, RayPort
 from actors.supervisor_actor import SupervisorActor
+from pipelines.kernels import compile_everywhere
 from pipelines.logs import configure_logging
 from pipelines.plan import WITH_ANALYZERS, PipelinePlanner, cluster_gpus, overlapping, supervisor_name
 from pipelines.versions import supervisor_version
@@ -128,6 +129,7 @@ class _Driver:
                 log.info("%s runs this version already; following it", self._name)
                 self._seen = max((e.number for e in self._ask("progress", 0)["events"]), default=0)
                 return
+            compile_everywhere()
             log.info("%s of another version hands over", self._name)
             self._ask("retire")
             self._port.kill(self._port.find(self._name))

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.cluster.desk import Desk, reachable
-from tests.cluster.hosts import DESK_ADDRESS, Host, make_network
+from tests.cluster.hosts import DESK_ADDRESS, HOME, Host, make_network
 from tests.conftest import await_group_coordinator
 from tests.integration.trial import ROOT, START_TIMEOUT_S, StackUnderTest, Trial
 from tests.integration.waiting import eventually
@@ -37,7 +37,10 @@ SECRETS = {
 }
 """In ~/vnpulse.env of every host, and to be seen nowhere else."""
 
-UP_DEADLINE_S = 180.0
+STORAGE = f"{HOME}/ray-storage"
+"""What Ray knows, on the head's disk: it outlives the head."""
+
+UP_DEADLINE_S = 300.0
 
 
 @pytest.fixture(scope="session")
@@ -57,13 +60,16 @@ def hosts(folder: Path) -> Iterator[dict[str, Host]]:
     """A head, a worker of the kind that may be taken away at any time, and one that says it has a GPU."""
     key = make_network(folder)
     kinds = {
-        "head": {},
+        "head": {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": STORAGE},
         "spot": {"RAY_NODE_MARKET_TYPE": "spot"},
         "gpu": {"RAY_OVERRIDE_RESOURCES": '{"GPU": 1}'},
     }
     made = {}
     for number, (name, extra) in enumerate(kinds.items(), start=10):
         environment = {**SECRETS, "RAY_AUTH_MODE": "token", **extra}
+        environment["RAY_gcs_rpc_server_reconnect_timeout_s"] = "300"
+        # Ray's own 15 is for machines of its own: here others may take all the processor time.
+        environment["RAY_worker_niceness"] = "0"
         # A node takes 30 % of the machine's memory for objects unless told otherwise.
         environment["RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES"] = "100000000"
         made[name] = Host(name, number, folder / name, key, environment)
@@ -153,9 +159,9 @@ def placed(trial: Trial) -> Path:
         """
         prices: {hosts: 3}
         analysis: {hosts: 2}
-        aggregation: {hosts: 2, spread: false, node_labels: {ray.io/market-type: "!spot"}}
+        aggregation: {hosts: 2, node_labels: {ray.io/market-type: "!spot"}}
         supervisor: {node_labels: {ray.io/market-type: "!spot"}}
-        technical: {shards: 2}
+        technical: {num_gpus: 0.25}
         sentiment: {num_gpus: 0.25}
         """
     )

@@ -11,18 +11,26 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
-from tests.cluster.hosts import Host
+from tests.cluster.hosts import HOME, Host
 from tests.integration.trial import ROOT
 from tests.integration.waiting import eventually
 from vnpulse.embedded.process import ManagedProcess
 
 BIN = Path(sys.executable).parent
 COMMAND_TIMEOUT_S = 240.0
+UP_ATTEMPTS = 3
 DASHBOARD = "http://127.0.0.1:8265"
+
+
+class Running(NamedTuple):
+    """A living actor: the address of its node, and its process there."""
+
+    node: str
+    pid: int
 
 
 class Desk:
@@ -72,7 +80,14 @@ class Desk:
     def up(self) -> None:
         """Make the token and bring the cluster up: returns when its head is."""
         self.ray("get-auth-token", "--generate")
-        self.ray("up", "--yes", self.file)
+        # Ray gives a head up whose agent takes more than 15 s to start: then a person tries again.
+        said: list[str] = []
+        for _ in range(UP_ATTEMPTS):
+            done = self.ray("up", "--yes", self.file, check=False)
+            if done.returncode == 0:
+                return
+            said.append(done.stdout)
+        raise AssertionError("\n".join(said))
 
     def python(self, code: str, *, check: bool = True) -> str:
         """Run Python code on the head, as a person there would; return what it prints."""
@@ -80,6 +95,24 @@ class Desk:
         script.write_text(code)
         self.ray("rsync-up", self.file, script, "~/script.py")
         return self.ray("exec", self.file, "python ~/script.py", check=check).stdout
+
+    def submit(self, job: str, folder: Path, settings: Path) -> None:
+        """Submit the pipelines with the code in ``folder`` and ``settings``, under the name ``job``."""
+        self.ray("rsync-up", self.file, settings, f"~/{settings.name}")
+        self.ray(
+            "job", "submit", "--address", DASHBOARD, "--submission-id", job, "--no-wait",
+            "--working-dir", folder, "--", "python", "-m", "pipelines.run", "--config",
+            f"{HOME}/{settings.name}",
+        )  # fmt: skip
+
+    def job_status(self, job: str) -> str:
+        """Return RUNNING, SUCCEEDED, STOPPED or FAILED, as Ray has it."""
+        status: str = self.get(f"/api/jobs/{job}")["status"]
+        return status
+
+    def job_log(self, job: str) -> str:
+        """Return what the job's driver has printed so far."""
+        return self.ray("job", "logs", "--address", DASHBOARD, job, check=False).stdout
 
     def open_dashboard(self) -> None:
         """Leave ``ray dashboard`` running: the dashboard's port through ssh."""
@@ -90,7 +123,14 @@ class Desk:
             env=dict(self.environment()),
         )
         self._tunnel.start()
-        assert eventually(lambda: _answers(8265)), "\n".join(self._tunnel.tail(20))
+        assert eventually(self._shows_nodes), "\n".join(self._tunnel.tail(20))
+
+    def _shows_nodes(self) -> bool:
+        """Say whether there is a dashboard at the tunnel's other end, which stands before it does."""
+        try:
+            return bool(self.nodes())
+        except (OSError, KeyError, ValueError):
+            return False
 
     def close(self) -> None:
         """Close the tunnel."""
@@ -111,15 +151,19 @@ class Desk:
         rows = self.get("/api/v0/nodes?detail=true")["data"]["result"]["result"]
         return {row["node_ip"]: row for row in rows if row["state"] == "ALIVE"}
 
-    def actors(self) -> dict[str, str]:
-        """Return the node address of each living actor, by name."""
+    def actors(self) -> dict[str, Running]:
+        """Return where each of our living actors is, by name."""
         by_id = {row["node_id"]: address for address, row in self.nodes().items()}
         rows = self.get("/api/v0/actors?limit=10000&detail=true")["data"]["result"]["result"]
         return {
-            row["name"]: by_id[row["node_id"]]
+            row["name"]: Running(by_id[row["node_id"]], row["pid"])
             for row in rows
-            if row["state"] == "ALIVE" and row["name"] and row["node_id"] in by_id
+            if row["state"] == "ALIVE" and "/" in (row["name"] or "") and row["node_id"] in by_id
         }
+
+    def endpoints(self) -> list[str]:
+        """Return where the nodes show their metrics, as Prometheus learns it from the dashboard."""
+        return [target for group in self.get("/api/prometheus/sd") for target in group["targets"]]
 
 
 def _answers(port: int, address: str = "127.0.0.1") -> bool:

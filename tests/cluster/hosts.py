@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -173,6 +174,7 @@ class Host:
     def _lay_out(self, names: Mapping[str, str]) -> None:
         """Write the machine's files; a machine that boots again has lost what was in /tmp."""
         home, etc = self.folder / "home", self.folder / "etc"
+        shutil.rmtree(self.folder / "tmp", ignore_errors=True)
         for folder in (home / ".ssh", etc, self.folder / "work", self.folder / "tmp"):
             folder.mkdir(parents=True, exist_ok=True)
         (home / ".ssh" / "authorized_keys").write_text(self.key.with_suffix(".pub").read_text())

@@ -5,8 +5,13 @@ One cluster for all of them, and the tests in the order of that way.
 
 from __future__ import annotations
 
+import json
+import shutil
+import time
 import urllib.error
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,42 +19,58 @@ from tests.cluster.conftest import CANARY
 from tests.cluster.desk import DASHBOARD, Desk, reachable
 from tests.cluster.hosts import Host
 from tests.cluster.keepers import SECRET, TELL_ALL
+from tests.cluster.metrics import ONLY_IN_TROUBLE, asked_of_ray, scrape
 from tests.integration.market import bar, keyed
 from tests.integration.pipelines.outcome import as_stored, await_results, distinct_ids, stored
-from tests.integration.trial import Trial
+from tests.integration.trial import ROOT, Trial
 from tests.integration.waiting import eventually
+from vnpulse.cli.status import STALE_S
 from vnpulse.messages import PriceBar
 from vnpulse.store.status import StatusStore
 from vnpulse.topics import PRICES
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
-JOB = "trial"
-MINUTES = 120
+JOB, NEXT_JOB, FOLLOWING_JOB = "trial", "next", "following"
 SYMBOLS = [f"CL{i}" for i in range(12)]
-RECOVERY_DEADLINE_S = 180.0
+BEFORE, UPGRADED, WORKER_LOST, HEAD_LOST = range(20), range(20, 60), range(60, 90), range(90, 120)
+"""The minutes of the market that are published in each part of the way."""
+
+RECOVERY_DEADLINE_S = 500.0
 
 
-def bars(first: int, last: int) -> list[PriceBar]:
-    return [bar(symbol, number) for number in range(first, last) for symbol in SYMBOLS]
+def bars(minutes: Iterable[int]) -> list[PriceBar]:
+    return [bar(symbol, number) for number in minutes for symbol in SYMBOLS]
+
+
+def halves(minutes: range) -> tuple[list[PriceBar], list[PriceBar]]:
+    middle = len(minutes) // 2
+    return bars(minutes[:middle]), bars(minutes[middle:])
+
+
+def rows(trial: Trial) -> dict[str, dict[str, Any]]:
+    """Return what ``vnpulse status --json`` says, by actor."""
+    return {row["actor"]: row for row in json.loads(trial.vnpulse("status", "--json").stdout)}
 
 
 def all_run(trial: Trial) -> bool:
-    rows = StatusStore(trial.database()).read()
-    return bool(rows) and all(row["status"] == "running" for row in rows)
+    """Say whether the supervisor has just seen every actor running."""
+    found, now_s = StatusStore(trial.database()).read(), time.time()
+    return bool(found) and all(
+        row["status"] == "running" and now_s - row["updated_s"] < STALE_S for row in found
+    )
+
+
+def versions(trial: Trial) -> set[str]:
+    return {row.get("version", "") for row in StatusStore(trial.database()).read()}
 
 
 @pytest.fixture(scope="module")
 def job(desk: Desk, trial: Trial, placed: Path) -> str:
     """The pipelines, submitted as a job from the desk; every actor runs."""
-    desk.ray("rsync-up", desk.file, placed, "~/placed.yaml")
-    desk.ray(
-        "job", "submit", "--address", DASHBOARD, "--submission-id", JOB, "--no-wait", "--working-dir", ".",
-        "--", "python", "-m", "pipelines.run", "--config", "/run/home/placed.yaml",
-    )  # fmt: skip
+    desk.submit(JOB, ROOT, placed)
     if not eventually(lambda: all_run(trial), RECOVERY_DEADLINE_S):
-        log = desk.ray("job", "logs", "--address", DASHBOARD, JOB, check=False).stdout
-        pytest.fail(f"{StatusStore(trial.database()).read()}\n{log}")
+        pytest.fail(f"{StatusStore(trial.database()).read()}\n{desk.job_log(JOB)}")
     return JOB
 
 
@@ -89,24 +110,102 @@ def test_without_tls_what_actors_are_told_can_be_read_on_the_line(desk: Desk, ho
 
 
 def test_actors_are_where_the_settings_want_them(job: str, desk: Desk, hosts: dict[str, Host]) -> None:
-    where = desk.actors()
-    prices = {address for name, address in where.items() if "stock_prices_raw" in name}
-    assert prices == {host.address for host in hosts.values()}
-    assert where["sentiment/0"] == hosts["gpu"].address
-    steady = [a for name, a in where.items() if name.startswith(("aggregation/", "supervisor/"))]
-    assert len(steady) == 3
-    assert hosts["spot"].address not in steady
+    """Consumers on every node, analyzers where the GPU is; aggregation spread too, but over what its label
+    leaves."""
+    where = {name: running.node for name, running in desk.actors().items()}
+    assert nodes_of("storage/", where, "stock_prices_raw") == {host.address for host in hosts.values()}
+    assert nodes_of("technical/", where) == nodes_of("sentiment/", where) == {hosts["gpu"].address}
+    assert nodes_of("aggregation/", where) == {hosts["head"].address, hosts["gpu"].address}
+    assert hosts["spot"].address not in nodes_of("supervisor/", where)
+
+
+def nodes_of(kind: str, where: dict[str, str], topic: str = "") -> set[str]:
+    found = {address for name, address in where.items() if name.startswith(kind) and topic in name}
+    assert found
+    return found
+
+
+def test_people_see_and_change_what_runs(job: str, desk: Desk, trial: Trial, hosts: dict[str, Host]) -> None:
+    found = rows(trial)
+    assert found.keys() == desk.actors().keys()
+    assert found["technical/0"]["gpus"] == ["0"]
+    assert found["technical/0"]["node"] == hosts["gpu"].address
+    table = trial.vnpulse("status")
+    assert table.returncode == 0, table.stdout
+    assert all(name in table.stdout for name in found)
+
+    readers = [name for name in found if name.startswith("analysis/")]
+    assert trial.vnpulse("scale", "analysis=3").returncode == 0
+    assert eventually(lambda: sum(n.startswith("analysis/") for n in rows(trial)) == len(readers) + 1)
+    assert eventually(lambda: all_run(trial))
+
+
+def test_what_actors_measure_is_on_the_endpoints_of_their_nodes(
+    job: str, desk: Desk, trial: Trial, hosts: dict[str, Host]
+) -> None:
+    trial.publish(PRICES, [*keyed(bars(BEFORE)), (SYMBOLS[0], b"no bar")])
+    assert_nothing_lost(trial, bars(BEFORE))
+    endpoints = desk.endpoints()
+    assert {host.address for host in hosts.values()} <= {e.rpartition(":")[0] for e in endpoints}
+    wanted = asked_of_ray() - ONLY_IN_TROUBLE
+    assert eventually(lambda: wanted <= {sample.name for sample in scrape(endpoints)})
+    consumers = {name for name, row in rows(trial).items() if row["partitions"]}
+    assert eventually(lambda: consumers <= {sample.labels["actor"] for sample in scrape(endpoints)})
+
+
+@pytest.fixture(scope="module")
+def newer(folder: Path) -> Path:
+    """A checkout of the next version."""
+    newer = folder / "newer"
+    for name in ("vnpulse", "actors", "pipelines", "configs"):
+        shutil.copytree(ROOT / name, newer / name, ignore=shutil.ignore_patterns("__pycache__"))
+    with (newer / "configs" / "rules.yaml").open("a") as rules:
+        rules.write("# The next version.\n")
+    return newer
+
+
+def test_a_new_version_takes_over_one_actor_after_the_other(
+    job: str, desk: Desk, trial: Trial, placed: Path, newer: Path
+) -> None:
+    """While it does, the market goes on."""
+    before, everybody = versions(trial), desk.actors().keys()
+    desk.submit(NEXT_JOB, newer, placed)
+
+    def upgraded() -> bool:
+        return before.isdisjoint(versions(trial)) and all_run(trial)
+
+    away: list[set[str]] = []
+    minutes = iter(UPGRADED)
+
+    def step() -> bool:
+        if (number := next(minutes, None)) is not None:
+            trial.publish(PRICES, keyed(bars([number])))
+        away.append({name for name in everybody - desk.actors().keys() if not name.startswith("supervisor/")})
+        return upgraded()
+
+    assert eventually(step, RECOVERY_DEADLINE_S), f"{versions(trial)}\n{desk.job_log(NEXT_JOB)}"
+    assert max(len(names) for names in away) <= 1, away
+    assert len(set().union(*away)) > 1, "the actors were seen on their way"
+    trial.publish(PRICES, keyed(bars(minutes)))
+    assert_nothing_lost(trial, bars(UPGRADED))
+    assert eventually(lambda: desk.job_status(job) == "SUCCEEDED")
+    assert "another driver has taken over" in desk.job_log(job)
+    assert "kernels are compiled on 3 of 3 nodes" in desk.job_log(NEXT_JOB)
+    assert desk.job_status(NEXT_JOB) == "RUNNING"
 
 
 def test_a_machine_that_dies_costs_nothing(
     job: str, desk: Desk, trial: Trial, hosts: dict[str, Host]
 ) -> None:
-    trial.publish(PRICES, keyed(bars(0, MINUTES // 2)))
+    first, second = halves(WORKER_LOST)
+    trial.publish(PRICES, keyed(first))
     hosts["spot"].kill()
     lost = hosts["spot"].address
-    trial.publish(PRICES, keyed(bars(MINUTES // 2, MINUTES)))
-    assert eventually(lambda: lost not in desk.actors().values() and all_run(trial), RECOVERY_DEADLINE_S)
-    assert_nothing_lost(trial, bars(0, MINUTES))
+    trial.publish(PRICES, keyed(second))
+    assert eventually(
+        lambda: lost not in {r.node for r in desk.actors().values()} and all_run(trial), RECOVERY_DEADLINE_S
+    )
+    assert_nothing_lost(trial, bars(WORKER_LOST))
 
 
 def assert_nothing_lost(trial: Trial, sent: list[PriceBar]) -> None:
@@ -114,15 +213,39 @@ def assert_nothing_lost(trial: Trial, sent: list[PriceBar]) -> None:
     assert trial.drained()
     for symbol in SYMBOLS:
         mine = [b for b in sent if b.symbol == symbol]
-        assert stored(trial, symbol) == as_stored(mine)
-        ids = distinct_ids(trial, symbol)
-        assert ids.keys() == {b.time for b in mine}
-        assert {len(of_bar) for of_bar in ids.values()} == {1}
+        found, ids = stored(trial, symbol), distinct_ids(trial, symbol)
+        assert {time: found[time] for time in as_stored(mine)} == as_stored(mine)
+        assert [len(ids[b.time]) for b in mine] == [1] * len(mine)
 
 
 def test_a_machine_that_comes_back_is_taken_in_again(desk: Desk, hosts: dict[str, Host]) -> None:
     hosts["spot"].boot({host.name: host.address for host in hosts.values()})
     assert eventually(lambda: hosts["spot"].address in desk.nodes(), RECOVERY_DEADLINE_S)
+
+
+def test_the_head_dies_and_the_workers_work_on(
+    job: str, desk: Desk, trial: Trial, hosts: dict[str, Host], placed: Path, newer: Path
+) -> None:
+    """Its storage outlives it: docs/cluster.md."""
+    head, before = hosts["head"], desk.actors()
+    first, second = halves(HEAD_LOST)
+    desk.close()
+    head.kill()
+    trial.publish(PRICES, keyed(first))
+    assert eventually(lambda: any(as_stored([b]).items() <= stored(trial, b.symbol).items() for b in first))
+    head.boot({host.name: host.address for host in hosts.values()})
+    desk.up()
+    desk.open_dashboard()
+    assert eventually(lambda: len(desk.nodes()) == len(hosts) and all_run(trial), RECOVERY_DEADLINE_S)
+    assert eventually(lambda: before.keys() <= desk.actors().keys())
+    after = desk.actors()
+    assert [name for name, r in before.items() if r.node != head.address and after[name] != r] == []
+    trial.publish(PRICES, keyed(second))
+    assert_nothing_lost(trial, bars(HEAD_LOST))
+
+    assert eventually(lambda: desk.job_status(NEXT_JOB) == "FAILED")
+    desk.submit(FOLLOWING_JOB, newer, placed)
+    assert eventually(lambda: "runs this version already" in desk.job_log(FOLLOWING_JOB))
 
 
 SEARCHES = {
@@ -143,19 +266,23 @@ def test_secrets_are_not_in(place: str, job: str, hosts: dict[str, Host]) -> Non
 
 def test_secrets_are_not_shown_with_the_job(job: str, desk: Desk) -> None:
     shown = str(desk.get("/api/jobs/")) + str(desk.get("/api/v0/actors?detail=true"))
-    shown += desk.ray("job", "logs", "--address", DASHBOARD, job).stdout
-    assert job in shown
+    shown += desk.ray("job", "list", "--address", DASHBOARD).stdout
+    shown += desk.job_log(NEXT_JOB) + desk.job_log(FOLLOWING_JOB)
+    assert FOLLOWING_JOB in shown
     assert CANARY not in shown
 
 
 def test_the_job_stops_in_order_and_the_cluster_goes_down(
     job: str, desk: Desk, trial: Trial, hosts: dict[str, Host]
 ) -> None:
-    desk.ray("job", "stop", "--address", DASHBOARD, job)
+    desk.ray("job", "stop", "--address", DASHBOARD, FOLLOWING_JOB)
     assert eventually(lambda: not StatusStore(trial.database()).read())
     assert trial.lag() == 0
     desk.close()
     desk.ray("down", "--yes", desk.file)
     for host in hosts.values():
+        if host is not hosts["head"]:
+            # By themselves they leave when the time is up that they wait for their head.
+            host.shell("ray stop")
         processes = "ps -eo args | grep -c '[r]aylet/raylet'"
-        assert eventually(lambda p=processes, h=host: h.shell(p, check=False).stdout == "0\n", 120)
+        assert eventually(lambda p=processes, h=host: h.shell(p, check=False).stdout == "0\n")

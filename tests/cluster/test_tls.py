@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import UP_DEADLINE_S
+from tests.cluster.conftest import STORAGE, UP_DEADLINE_S
 from tests.cluster.desk import Desk
 from tests.cluster.hosts import Host, run
 from tests.cluster.keepers import SECRET, TELL_ALL
@@ -54,7 +54,9 @@ def certify(folder: Path, hosts: dict[str, Host]) -> None:
 
 
 def all_joined(desk: Desk, hosts: dict[str, Host]) -> bool:
-    table = desk.ray("exec", desk.file, "ray list nodes", check=False).stdout.partition("Table:")[2]
+    table = desk.ray("exec", desk.file, "ray list nodes --filter state=ALIVE", check=False).stdout.partition(
+        "Table:"
+    )[2]
     return all(host.address in table for host in hosts.values())
 
 
@@ -62,6 +64,7 @@ def all_joined(desk: Desk, hosts: dict[str, Host]) -> bool:
 def tls_desk(folder: Path, hosts: dict[str, Host]) -> Iterator[Desk]:
     """`ray up configs/cluster/on-premise-tls.yaml`, and every host has joined."""
     certify(folder / "certificates", hosts)
+    hosts["head"].shell(f"rm -rf {STORAGE}")  # of the cluster before
     file = ROOT / "configs" / "cluster" / "on-premise-tls.yaml"
     desk = Desk(folder / "tls", hosts["head"], [hosts["spot"], hosts["gpu"]], file)
     desk.up()

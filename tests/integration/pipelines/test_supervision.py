@@ -91,6 +91,7 @@ def test_another_version_takes_over_actor_by_actor_and_loses_nothing(supervised:
     assert not set(after.values()) & set(before.values())
     assert first.process.wait(30) == 0
     assert "another driver has taken over" in first.log()
+    assert "kernels are compiled on 1 of 1 nodes" in second.log()
     assert second.process.alive
 
 
