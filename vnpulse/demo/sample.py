@@ -49,10 +49,6 @@ class Sample:
         """Return how many articles there are."""
         return len(self.article_ids)
 
-    def without_news(self) -> Sample:
-        """Return the bars alone."""
-        return replace(self, news=[[] for _ in self.minutes], article_ids=set())
-
     def first_minutes(self, count: int) -> Sample:
         """Return the sample cut off after ``count`` minutes."""
         news, bars, minutes = self.news[:count], self.bars[:count], self.minutes[:count]
