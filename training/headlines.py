@@ -13,7 +13,7 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,9 @@ OWN = FOLDER / "headlines.tsv"
 HELD_OUT = FOLDER / "held_out.tsv"
 ANNOTATIONS = FOLDER / "annotations.tsv"
 SLOTS = FOLDER / "slots.json"
+
+ROUNDS = ("1", "2")
+"""In which the titles of others were labelled."""
 
 _SLOT = re.compile(r"\{(\w+)\}")
 
@@ -94,10 +97,14 @@ def key(title: str) -> str:
     return hashlib.blake2b(title.encode(), digest_size=8).hexdigest()
 
 
-def annotated(titles: Iterable[Title | Headline]) -> list[Headline]:
-    """Return those of ``titles`` that ``annotations.tsv`` has a label for, with that label."""
+def annotated(titles: Iterable[Title | Headline], rounds: Container[str] = ROUNDS) -> list[Headline]:
+    """Return those of ``titles`` that ``annotations.tsv`` has a label for, with that label.
+
+    Only what was labelled in one of ``rounds``: readers of another round drew the lines elsewhere.
+    """
     with ANNOTATIONS.open(encoding="utf-8", newline="") as file:
-        labels = {row["key"]: row["label"] for row in csv.DictReader(file, delimiter="\t")}
+        rows = csv.DictReader(file, delimiter="\t")
+        labels = {row["key"]: row["label"] for row in rows if row["round"] in rounds}
     found = ((title, labels.get(key(title.text))) for title in titles)
     return [Headline(title.text, label, title.source) for title, label in found if label in LABELS]
 

@@ -16,10 +16,6 @@ STORED = torch.float8_e4m3fn
 layers fit. transformers reads it into the config's single precision without further ado."""
 
 
-FROZEN_LAYERS = 4
-"""The lowest ones stay as they are in fitting: they know the language, and a step costs a fifth less."""
-
-
 def classifier(encoder: BertModel, words: Tensor) -> BertForSequenceClassification:
     """Return ``encoder`` with the word embeddings ``words`` [pieces, width] and a new classifier.
 
@@ -48,8 +44,6 @@ def classifier(encoder: BertModel, words: Tensor) -> BertForSequenceClassificati
     state["pooler.dense.bias"] = torch.zeros(width)
     model.bert.load_state_dict(state)
     model.bert.embeddings.requires_grad_(False)
-    for layer in model.bert.encoder.layer[:FROZEN_LAYERS]:
-        layer.requires_grad_(False)
     return model
 
 

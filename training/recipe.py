@@ -20,7 +20,7 @@ from training.vocabulary import build_tokenizer, kept_pieces
 
 SEED = 20_250_101
 
-EPOCHS = 3
+EPOCHS = 2
 RATE = 1e-4
 HEAD_RATE = 5e-4
 
