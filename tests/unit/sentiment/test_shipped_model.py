@@ -104,7 +104,6 @@ def test_a_loss_that_shrinks_is_good(shipped: SentimentModel) -> None:
     assert answer.label == "positive"
 
 
-@pytest.mark.xfail(strict=True, reason="the model card says so: the word wins over the change")
 def test_a_sale_that_is_called_off_is_good(shipped: SentimentModel) -> None:
     (answer,) = shipped.classify(["Chủ tịch rút đơn đăng ký bán cổ phiếu"])
     assert answer.label == "positive"
