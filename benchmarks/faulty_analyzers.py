@@ -29,9 +29,6 @@ from vnpulse.settings import JsonLinesChannel, Settings
 PERIOD_S = 0.01
 PROBE_TIMEOUT_S = 2.0
 
-# In the supervisor's process, which imports this to find its planner: tests need not wait so long.
-supervisor._TIMEOUT_S[supervisor._PROBE] = PROBE_TIMEOUT_S
-
 
 def fault_file(settings: Settings) -> Path:
     """Return the file that says what is wrong with the analyzer of a deployment."""
@@ -88,7 +85,8 @@ class FaultyPlanner(PipelinePlanner):
     """Plans the same actors, but for the technical ones."""
 
     def plan(self, settings: Settings, running: list[str]) -> Plan:
-        """See Planner."""
+        """See Planner. Called in the supervisor's process, where tests need not wait so long for a probe."""
+        supervisor._TIMEOUT_S[supervisor._PROBE] = PROBE_TIMEOUT_S
         plan = super().plan(settings, running)
         specs = [replace(s, plain_class=FAULTY.get(s.plain_class, s.plain_class)) for s in plan.specs]
         return plan._replace(specs=specs)
