@@ -69,6 +69,12 @@ def lag(trial: Trial, group: str) -> int:
     return sum(row["lag"] for row in rows if row["group"] == trial.settings.kafka.group(group))
 
 
+def coalesced(trial: Trial) -> bool:
+    """Whether fewer requests were made than triggers came."""
+    counts = status(trial)["analysis"]["counts"]
+    return bool(0 < counts["requests"] < counts["triggers"])
+
+
 def assert_all_there_once(trial: Trial, sent: list[PriceBar]) -> None:
     await_results(trial, sent)
     assert trial.drained()
@@ -89,7 +95,7 @@ def test_a_slow_analyzer_holds_up_nothing_but_analysis(faulty: Trial) -> None:
         assert {len(stored(faulty, symbol)) for symbol in symbols} == {MINUTES}
         assert lag(faulty, "analysis-consumers") > 0
         # Reading is paused; what waits at the analyzer is what those who ask and feed have in hand.
-        assert eventually(lambda: status(faulty)["analysis"]["paused"])
+        assert eventually(lambda: status(faulty)["analysis"].get("paused"))
         rows = status(faulty)
         assert rows[ANALYZER]["waiting"] <= 2
         assert {row["status"] for row in rows.values()} == {"running"}
@@ -100,10 +106,9 @@ def test_a_slow_analyzer_holds_up_nothing_but_analysis(faulty: Trial) -> None:
         assert shown[f"storage/{faulty.topic(PRICES)}/0-9"]["lag"] == 0
     assert_all_there_once(faulty, sent)
     assert len(faulty.results()) == len(sent)
-    assert eventually(lambda: not status(faulty)["analysis"]["paused"])
-    counts = status(faulty)["analysis"]["counts"]
-    assert counts["triggers"] > 0
-    assert counts["requests"] < counts["triggers"]
+    assert eventually(lambda: status(faulty)["analysis"].get("paused") is False)
+    # What the supervisor last heard may be older than the end.
+    assert eventually(lambda: coalesced(faulty))
     assert status(faulty)["analysis"]["pauses"] > 0
     assert status(faulty)[ANALYZER]["restarts"] == 0
 

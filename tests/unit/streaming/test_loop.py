@@ -13,11 +13,13 @@ import pytest
 from vnpulse.batches import PartitionBatch
 from vnpulse.decoding import Rejection
 from vnpulse.errors import BrokerUnavailable, PartitionTaken, StoreUnavailable, VnpulseError
-from vnpulse.streaming.loop import PAUSE_AFTER_S, PartitionLoop
+from vnpulse.streaming.loop import PartitionLoop
 from vnpulse.streaming.retries import RetrySettings
 
 TOPIC = "stock_prices_raw"
 RETRY = RetrySettings()
+NEVER = threading.TIMEOUT_MAX
+"""Handling is never long: a busy machine's pauses are none of a test's."""
 
 
 class Refused(VnpulseError):
@@ -216,7 +218,7 @@ def run(
     outputs: NotingOutputs | None = None,
     retry: RetrySettings = RETRY,
     source: type[BrokerSource] | None = None,
-    pause_after_s: float = PAUSE_AFTER_S,
+    pause_after_s: float = NEVER,
 ) -> PartitionLoop:
     """Consume all there is, by way of ``source``."""
     opened = (lambda: source(broker)) if source is not None else broker.open
@@ -308,9 +310,8 @@ def test_health_names_the_failure_while_it_lasts_and_forgets_it_afterwards() -> 
         if len(seen) <= 2:
             raise StoreUnavailable("no store")
 
-    loop = PartitionLoop(
-        broker.open, NotingHandler(broker, fail_twice), NotingOutputs(broker), stopping=broker.stopping
-    )
+    handler = NotingHandler(broker, fail_twice)
+    loop = PartitionLoop(broker.open, handler, NotingOutputs(broker), RETRY, broker.stopping, NEVER)
     loop.run()
     assert seen == [("", False), ("StoreUnavailable: no store", True), ("StoreUnavailable: no store", True)]
     assert loop.health().failing_since_s == 0
@@ -497,7 +498,7 @@ def test_stopping_while_failing_commits_nothing_and_the_records_come_again() -> 
         raise StoreUnavailable("away")
 
     handler = NotingHandler(broker, fail)
-    loop = PartitionLoop(broker.open, handler, NotingOutputs(broker), stopping=broker.stopping)
+    loop = PartitionLoop(broker.open, handler, NotingOutputs(broker), RETRY, broker.stopping, NEVER)
     loop.run()
     assert broker.committed == {}
     assert handler.rejected == []
@@ -520,7 +521,7 @@ def test_stopping_during_isolation_commits_nothing_that_was_not_handled() -> Non
             raise StoreUnavailable("away")
 
     handler = NotingHandler(broker, fail)
-    loop = PartitionLoop(broker.open, handler, NotingOutputs(broker), stopping=broker.stopping)
+    loop = PartitionLoop(broker.open, handler, NotingOutputs(broker), RETRY, broker.stopping, NEVER)
     loop.run()
     assert broker.committed.get(0, 0) <= 2
     assert handler.rejected == []
@@ -544,7 +545,7 @@ def test_stopping_while_the_broker_is_away_ends_the_loop() -> None:
             loop.stop()
         return broker.open()
 
-    loop = PartitionLoop(open_then_stop, handler, NotingOutputs(broker), stopping=broker.stopping)
+    loop = PartitionLoop(open_then_stop, handler, NotingOutputs(broker), RETRY, broker.stopping, NEVER)
     loop.run()
     assert broker.opened == 0
     assert handler.closed == 1
@@ -723,17 +724,35 @@ def test_while_handling_takes_long_the_source_is_paused_and_polled() -> None:
 
 def test_what_a_paused_source_returns_all_the_same_is_read_again() -> None:
     broker = Broker({0: records(4)}, records_per_poll=2)
-    polled = threading.Event()
+    begun, leaked = threading.Event(), threading.Event()
 
     class Leaking(BrokerSource):
+        paused = leaking = False
+
+        def pause(self) -> None:
+            super().pause()
+            self.paused = self.leaking = True
+
+        def resume(self) -> None:
+            super().resume()
+            self.paused = False
+
         def poll(self, timeout_ms: int) -> list[PartitionBatch]:
-            batches = [] if polled.is_set() and len(handler.handled) == 0 else super().poll(timeout_ms)
-            if handler.calls:
-                polled.set()
-            return batches
+            if not self.paused:
+                return super().poll(timeout_ms)
+            if not self.leaking:
+                return []
+            assert begun.wait(10)
+            self.leaking = False
+            return super().poll(timeout_ms)
+
+        def seek(self, partition: int, offset: int) -> None:
+            super().seek(partition, offset)
+            leaked.set()
 
     def wait(batches: list[PartitionBatch]) -> None:
-        assert polled.wait(10)
+        begun.set()
+        assert leaked.wait(10)
 
     handler = NotingHandler(broker, before=wait)
     run(broker, handler, source=Leaking, pause_after_s=0)
@@ -746,11 +765,21 @@ def test_a_broker_that_goes_away_while_handling_does_not_disturb_it() -> None:
     polled = threading.Event()
 
     class Failing(BrokerSource):
+        paused = False
+
+        def pause(self) -> None:
+            super().pause()
+            self.paused = True
+
+        def resume(self) -> None:
+            super().resume()
+            self.paused = False
+
         def poll(self, timeout_ms: int) -> list[PartitionBatch]:
-            if handler.calls and not polled.is_set():
-                polled.set()
-                raise BrokerUnavailable("away")
-            return super().poll(timeout_ms)
+            if not self.paused:
+                return super().poll(timeout_ms)
+            polled.set()
+            raise BrokerUnavailable("away")
 
     def wait(batches: list[PartitionBatch]) -> None:
         assert polled.wait(10)

@@ -258,7 +258,11 @@ class World:
         self.progress = SoleProgress()
         stopping = Impatient()
         loop = PartitionLoop(
-            lambda: WorldSource(self, stopping), self.handler(), self.outputs, stopping=stopping
+            lambda: WorldSource(self, stopping),
+            self.handler(),
+            self.outputs,
+            stopping=stopping,
+            pause_after_s=threading.TIMEOUT_MAX,  # a busy machine's pauses are none of this world's
         )
         if crash_after_commits < 0:
             loop.run()
