@@ -56,12 +56,17 @@ def run(
     close, volume = bars[CLOSE], bars[VOLUME]
     line = out[column]
     balance = state[at]
-    for t in range(first, last):
-        if t == 0:
-            balance = volume[0]
-        else:
-            # Choices of values, not branches: which way a price moves cannot be predicted.
-            fallen = -volume[t] if close[t] < close[t - 1] else 0.0
-            balance += volume[t] if close[t] > close[t - 1] else fallen
+    begin = first
+    if first == 0:
+        balance = volume[0]
+        line[-origin] = balance
+        begin = 1
+    for t in range(begin, last):
+        # Choices of values, not branches, nor values read in branches: which way a price moves cannot
+        # be predicted.
+        traded = volume[t]
+        change = close[t] - close[t - 1]
+        fallen = -traded if change < 0.0 else 0.0
+        balance += traded if change > 0.0 else fallen
         line[t - origin] = balance
     state[at] = balance

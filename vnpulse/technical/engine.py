@@ -18,6 +18,7 @@ from vnpulse.indicators.catalogue import IndicatorSet, parse
 from vnpulse.market import Exchange, MarketRules
 from vnpulse.messages import DAY_MS, INTERVAL_MS
 from vnpulse.technical import kernel, layout
+from vnpulse.technical.growing import GrowingArray
 from vnpulse.technical.settings import RESAMPLED_FROM, TechnicalSettings
 
 FIRST_CAPACITY = 64
@@ -82,22 +83,32 @@ class TechnicalEngine:
         self._auctions, self._blocks = _sessions(market)
         # Wider than is needed: see _room.
         self._scratch = np.zeros((len(self.indicators.output_names), dispatch.CHUNK + 8))
+        room = self._room
+        self._growing = {
+            "bars": GrowingArray((columns.BAR_ROWS, room), np.float64),
+            "marks": GrowingArray((room, layout.MARKS), np.int64),
+            "outputs": GrowingArray((room, len(self.indicators.output_names)), np.float64),
+        }
+        self.bars: NDArray[np.float64]
+        self.marks: NDArray[np.int64]
+        self.outputs: NDArray[np.float64]
         self._allocate(FIRST_CAPACITY)
         self._memory: NDArray[np.float64]
         self._grow_memory(0, FIRST_CAPACITY)
 
     def _allocate(self, series: int) -> None:
-        room = self._room
+        """Make room for so many series; keep the rows of those that are there, and nothing else of them."""
         self.counts = np.zeros((series, layout.COUNTS), np.int64)
         self.counts[:, layout.DIRTY] = layout.NOTHING
-        self.bars = np.zeros((series, columns.BAR_ROWS, room))
-        self.marks = np.zeros((series, room, layout.MARKS), np.int64)
-        self.outputs = np.zeros((series, room, len(self.indicators.output_names)))
         self._memory_at = np.full((series, layout.STATES), layout.UNSET, np.int64)
         # A state of zeros is right before the first bar.
         self._memory_at[:, [layout.HEAD, layout.CHECKPOINT]] = 0
         self._derived = np.zeros((series, 2 + 2 * len(self._resample)), np.int64)
         self._derived[:, 2::2] = layout.NO_SERIES
+        for name, array in self._growing.items():
+            # The old array must be gone first.
+            setattr(self, name, None)
+            setattr(self, name, array.grow(series))
 
     def _grow_memory(self, used: int, series: int) -> None:
         """Make room for the states of ``series`` series; keep those of the first ``used``."""
@@ -116,18 +127,18 @@ class TechnicalEngine:
 
     def _grow(self) -> None:
         """Double the room until every numbered series fits."""
-        before, derived = self._used_rows(), self._derived
+        before = {name: getattr(self, name) for name in ("counts", "_memory_at", "_derived")}
         used = capacity = len(self.counts)
         while capacity < len(self.series):
             capacity *= 2
         self._allocate(capacity)
-        self._take_rows(before)
+        for name, values in before.items():
+            getattr(self, name)[:used] = values
         self._grow_memory(used, capacity)
-        self._derived[: len(derived)] = derived
 
     def _used_rows(self) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
         """Return views of what the arrays hold; rows never written stay untouched and take no memory."""
-        used = min(len(self.series), len(self.counts))
+        used = len(self.series)
         counts = self.counts[:used]
         rows = int((counts[:, layout.SEEN] - counts[:, layout.DROPPED]).max(initial=0))
         written = {

@@ -107,10 +107,15 @@ def _compute(
             row = outputs[s, slot].reshape((outputs.shape[2], 1))
             dispatch.run_program(program, parameters, bars[s], slot, slot + 1, memory[s, HEAD], row, slot)
         else:
-            dispatch.run_program(
-                program, parameters, bars[s], slot, stop - dropped, memory[s, HEAD], scratch, slot
-            )
             begin = max(at, wanted)
+            # The memory for the outputs comes while they are computed, some of it with each indicator.
+            parts = program.shape[0]
+            for part in range(parts):
+                prefetching.outputs_of(s, begin - dropped, stop - dropped, part, parts, outputs)
+                dispatch.run_program(
+                    program[part : part + 1], parameters[part : part + 1], bars[s], slot, stop - dropped,
+                    memory[s, HEAD], scratch, slot,
+                )  # fmt: skip
             _move_outputs(scratch, begin - at, stop - at, outputs[s], begin - dropped)
         at = stop
         saved = states.checkpoint_of(at, seen, horizon)

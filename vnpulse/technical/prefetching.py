@@ -27,22 +27,31 @@ MOST_STATE_LINES = 16
 MOST_BARS = 64
 """Bars back that are asked for: a longer way the processor notices by itself."""
 
-_READ, _KEEP, _DATA = 0, 3, 1
-"""Arguments of LLVM's prefetch: for reading, into all caches, data."""
+_READ, _DATA = 0, 1
+"""Arguments of LLVM's prefetch."""
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _prefetch(typing_context: Any, address: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = ir.PointerType()
-        flag = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), (pointer, flag, flag, flag))
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        place = builder.inttoptr(arguments[0], pointer)
-        builder.call(function, [place, *(flag(value) for value in (_READ, _KEEP, _DATA))])
-        return context.get_dummy_value()
+def _prefetch_into(caches: int) -> Any:
+    """Return a function that asks for one line: into all caches, or all but the nearest."""
 
-    return types.void(types.intp), generate
+    @intrinsic  # type: ignore[untyped-decorator]
+    def prefetch(typing_context: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            pointer = ir.PointerType()
+            flag = ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), (pointer, flag, flag, flag))
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            place = builder.inttoptr(arguments[0], pointer)
+            builder.call(function, [place, *(flag(value) for value in (_READ, caches, _DATA))])
+            return context.get_dummy_value()
+
+        return types.void(types.intp), generate
+
+    return prefetch
+
+
+_prefetch = _prefetch_into(3)
+_prefetch_farther = _prefetch_into(2)
 
 
 @inlined
@@ -87,3 +96,19 @@ def row_of(
     _stretch(outputs.ctypes.data + (s * room + slot) * width * 8, width * 8)
     size = min(memory.shape[2] * 8, MOST_STATE_LINES * LINE_BYTES)
     _stretch(memory.ctypes.data + (s * memory.shape[1] + HEAD) * memory.shape[2] * 8, size)
+
+
+@inlined
+def outputs_of(s: int, first: int, last: int, part: int, parts: int, outputs: NDArray[np.float64]) -> None:
+    """Ask for one of ``parts`` parts of the rows ``first .. last - 1`` of a series' outputs.
+
+    Not into the nearest cache: what computes them needs it.
+    """
+    width = outputs.shape[2] * 8
+    rows = outputs.ctypes.data + (s * outputs.shape[1] + first) * width
+    size = (last - first) * width
+    line = rows + part * size // parts
+    end = rows + (part + 1) * size // parts
+    while line < end:
+        _prefetch_farther(line)
+        line += LINE_BYTES
