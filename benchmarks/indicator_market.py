@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import itertools
 import math
+import mmap
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +22,10 @@ from vnpulse.batches import BarBatch, Series
 from vnpulse.indicators.columns import BAR_ROWS, CLOSE, HIGH, LOW, OPEN, TIME, VOLUME
 
 Array = NDArray[np.float64]
+
+
+BACKED_BYTES = 5 * 2**27
+"""More than any of the libraries asks for."""
 
 
 class Market(NamedTuple):
@@ -56,6 +62,17 @@ class Market(NamedTuple):
             for begin in range(0, len(self.symbols), size):
                 yield self.batch(slice(begin, begin + size), minute, minute + 1)
 
+    def history(self, size: int, first: int, last: int, by_symbol: bool) -> Iterator[BarBatch]:
+        """Yield the bars ``first .. last - 1`` of all symbols, ``size`` rows at a time, in either order."""
+        if by_symbol:
+            step = max(1, size // (last - first))
+            for begin in range(0, len(self.symbols), step):
+                yield self.batch(slice(begin, begin + step), first, last, by_symbol=True)
+        else:
+            step = max(1, size // len(self.symbols))
+            for begin in range(first, last, step):
+                yield self.batch(slice(None), begin, min(begin + step, last))
+
 
 def load_bars(path: Path, symbols: int, needed: int) -> Market:
     """Return so many symbols with ``needed`` bars each, made of those in a parquet file."""
@@ -81,6 +98,19 @@ def load_bars(path: Path, symbols: int, needed: int) -> Market:
         bars[number, TIME] = minutes[:needed]
         made.append(f"{name}{copy}")
     return Market(made, bars)
+
+
+def free_backed_memory() -> None:
+    """See to it that the next memory that is got from the kernel is new to the process only.
+
+    The host of a virtual machine may have taken free memory back. Its first touch then costs ten times as
+    much, and what it hits depends on who freed what a second ago; what was just freed is still there.
+    """
+    ctypes.CDLL(None).malloc_trim(0)
+    with mmap.mmap(-1, BACKED_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        memory.madvise(mmap.MADV_HUGEPAGE)
+        for page in range(0, BACKED_BYTES, mmap.PAGESIZE):
+            memory[page] = 1
 
 
 def cpu_s(work: Callable[[], Any]) -> float:

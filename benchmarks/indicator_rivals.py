@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
+import itertools
+import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +14,7 @@ import numpy as np
 import psutil
 import talib
 import talib.stream
-from indicator_market import Array, Market, cpu_s, per_s
+from indicator_market import Array, Market, cpu_s, free_backed_memory, per_s
 
 from vnpulse.indicators.columns import CLOSE, HIGH, LOW, OPEN, VOLUME
 
@@ -145,6 +148,49 @@ def talib_batch_s(rivals: Sequence[Talib], market: Market, history: int) -> floa
                 function(*(bars[column] for column in rival.inputs), **rival.parameters)
 
     return min(cpu_s(work) for _ in range(3))
+
+
+def talib_history_s(
+    rivals: Sequence[Talib], market: Market, history: int, size: int, by_symbol: bool, used: bool
+) -> float:
+    """Return CPU seconds a bar of TA-Lib over the batches that a backfill of ours gets, all outputs kept.
+
+    It takes columns of one series: those of batches by symbol are cut out one batch after the other, and
+    for those by time all of them are brought together first. On ``used`` memory, which the same work had
+    before, or on what the process has just got from the kernel (see ``free_backed_memory``).
+    """
+    functions = [(getattr(talib, rival.function), rival) for rival in rivals]
+
+    def outputs(columns: dict[int, Array], begin: int, end: int) -> list[Any]:
+        series = {column: values[begin:end] for column, values in columns.items()}
+        return [
+            function(*(series[column] for column in rival.inputs), **rival.parameters)
+            for function, rival in functions
+        ]
+
+    def work() -> tuple[list[Any], float]:
+        kept, spent = [], 0.0
+        batches = market.history(size, 0, history, by_symbol)
+        for together in ([batch] for batch in batches) if by_symbol else [list(batches)]:
+            before = time.process_time()
+            codes = np.concatenate([batch.codes for batch in together])
+            prices = np.concatenate([batch.prices for batch in together])
+            columns = {OPEN: prices[:, 0], HIGH: prices[:, 1], LOW: prices[:, 2], CLOSE: prices[:, 3]}
+            columns[VOLUME] = np.concatenate([batch.volume for batch in together])
+            # Sixteen bits are sorted by radix.
+            order = slice(None) if by_symbol else np.argsort(codes.astype(np.uint16), kind="stable")
+            columns = {column: np.ascontiguousarray(values[order]) for column, values in columns.items()}
+            bounds = [0, *np.cumsum(np.bincount(codes)).tolist()]
+            kept += [outputs(columns, begin, end) for begin, end in itertools.pairwise(bounds)]
+            spent += time.process_time() - before
+        return kept, spent
+
+    if used:
+        work()
+    else:
+        free_backed_memory()
+    gc.collect()
+    return work()[1] / len(market.symbols) / history
 
 
 def talib_handles(rivals: Sequence[Talib], bars: Array) -> list[tuple[Any, tuple[int, ...]]]:

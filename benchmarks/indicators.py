@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import psutil
 from indicator_gpu import measure_gpu
-from indicator_market import Market, cpu_s, load_bars, per_s
+from indicator_market import Market, cpu_s, free_backed_memory, load_bars, per_s
 from indicator_rivals import (
     RIVALS,
     WINDOW_BARS,
@@ -37,6 +37,7 @@ from indicator_rivals import (
     measure_talib,
     measure_talipp,
     talib_batch_s,
+    talib_history_s,
     talib_streaming,
     talib_window,
 )
@@ -84,31 +85,28 @@ def live_s(engine: TechnicalEngine, market: Market, first: int, last: int, size:
 
 
 def backfill_s(indicators: Sequence[str], market: Market, history: int, by_symbol: bool, used: bool) -> float:
-    """Return CPU seconds a bar of a backfill by a new engine.
+    """Return CPU seconds a bar of a backfill by a new engine, up to where every output can be read.
 
-    On ``used`` memory: of a small virtual machine whose host has given the process's memory to others,
-    the first touch of it takes longer than everything that is done with it.
+    On ``used`` memory, or on what the process has just got from the kernel (see ``free_backed_memory``).
     """
-    symbols, rows = len(market.symbols), len(market.symbols) * history
-    step = max(1, LONG_BATCH // (history if by_symbol else symbols))
+    if not used:
+        free_backed_memory()
     engine = new_engine(indicators)
+    first = int(used)
     if used:
         engine.apply(market.batch(slice(None), 0, 1))
         for array in (engine.bars, engine.marks, engine.outputs):
             array[:] = array
-    first = int(used)
     spent = 0.0
-    for begin in range(0 if by_symbol else first, symbols if by_symbol else history, step):
-        end = begin + step
-        batch = (
-            market.batch(slice(begin, end), first, history, by_symbol=True)
-            if by_symbol
-            else market.batch(slice(None), begin, min(end, history))
-        )
+    for batch in market.history(LONG_BATCH, first, history, by_symbol):
         before = time.process_time()
         engine.apply(batch)
         spent += time.process_time() - before
-    return spent / rows
+    before = time.process_time()
+    # Indicators that still wait are computed when outputs are read.
+    _ = engine.outputs
+    spent += time.process_time() - before
+    return spent / len(market.symbols) / (history - first)
 
 
 def bulk_s(specs: Sequence[Spec], market: Market, history: int) -> float:
@@ -253,13 +251,18 @@ def main() -> None:
             "compute": lambda _: bulk_s(specs, market, history),
         }
         | {
-            f"backfill by {order}, {memory} memory": partial(
-                lambda _, by_symbol, used: backfill_s(texts, market, history, by_symbol, used),
+            f"{name} by {order}, {memory} memory": partial(
+                lambda _, measure, by_symbol, used: measure(by_symbol, used),
+                measure=measure,
                 by_symbol=order == "symbol",
                 used=memory == "used",
             )
             for order in ("time", "symbol")
             for memory in ("used", "new")
+            for name, measure in (
+                ("backfill", partial(backfill_s, texts, market, history)),
+                ("talib", partial(talib_history_s, talib_functions, market, history, LONG_BATCH)),
+            )
         },
         turns,
     )
@@ -283,8 +286,13 @@ def main() -> None:
             **{
                 name: spread
                 for one in filled
-                if one != "talib_batch"
-                for name, spread in times_as_fast(filled, one, ["talib_batch"]).items()
+                if not one.startswith("talib")
+                for name, spread in times_as_fast(
+                    filled,
+                    one,
+                    ["talib_batch", *[same for same in filled if same == one.replace("backfill", "talib")]],
+                ).items()
+                if not name.endswith("x " + one)
             },
         },
         "live_bars_per_s": rates(lived),

@@ -27,6 +27,21 @@ FIRST_CAPACITY = 64
 _LONGEST_BUCKET = 60
 """Bars of RESAMPLED_FROM that a longer intraday bar is made of."""
 
+_NO_ROWS = BarBatch(
+    topic="",
+    partition=-1,
+    start_offset=0,
+    next_offset=0,
+    series=[],
+    codes=np.empty(0, np.int32),
+    time_ms=np.empty(0, np.int64),
+    prices=np.empty((0, 4)),
+    volume=np.empty(0),
+    closed=np.empty(0, np.bool_),
+    offsets=np.empty(0, np.int64),
+    append_ms=np.empty(0, np.int64),
+)
+
 _ROWS = ("counts", "bars", "marks", "outputs", "_memory_at")
 _MEMORY = "_memory"
 
@@ -87,11 +102,13 @@ class TechnicalEngine:
         self._growing = {
             "bars": GrowingArray((columns.BAR_ROWS, room), np.float64),
             "marks": GrowingArray((room, layout.MARKS), np.int64),
-            "outputs": GrowingArray((room, len(self.indicators.output_names)), np.float64),
+            "_outputs": GrowingArray((room, len(self.indicators.output_names)), np.float64),
         }
         self.bars: NDArray[np.float64]
         self.marks: NDArray[np.int64]
-        self.outputs: NDArray[np.float64]
+        self._outputs: NDArray[np.float64]
+        self._behind = False
+        """Whether indicators may wait to be run over some rows."""
         self._allocate(FIRST_CAPACITY)
         self._memory: NDArray[np.float64]
         self._grow_memory(0, FIRST_CAPACITY)
@@ -153,8 +170,22 @@ class TechnicalEngine:
             values = state[name]
             getattr(self, name)[tuple(map(slice, values.shape))] = values
 
+    @property
+    def outputs(self) -> NDArray[np.float64]:
+        """Return the indicator values, up to date (see ``kernel.FEWEST_TO_WAIT``)."""
+        self._catch_up()
+        return self._outputs
+
+    def _catch_up(self) -> None:
+        """Run the indicators over the rows that wait for it."""
+        if self._behind:
+            self._behind = False
+            waiting = self.counts[: len(self.series), layout.DIRTY] != layout.NOTHING
+            self._run(_NO_ROWS, 0, np.flatnonzero(waiting), np.empty(0, np.int8))
+
     def snapshot(self) -> EngineSnapshot:
         """Return a copy of the state of every series and of its recent rows."""
+        self._catch_up()
         state = {name: values.copy() for name, values in self._used_rows().items()}
         state[_MEMORY] = self._read_memory(len(self.series))
         return EngineSnapshot(self._digest, tuple(self.series), self.totals.copy(), state)
@@ -239,7 +270,7 @@ class TechnicalEngine:
         self, batch: BarBatch, first_row: int, lookup: NDArray[np.int64], status: NDArray[np.int8]
     ) -> None:
         """Put the rows in their places, compute what changed, and write and count each one's status."""
-        kernel.apply_bars(
+        waiting = kernel.apply_bars(
             first_row,
             batch.partition,
             lookup,
@@ -259,13 +290,14 @@ class TechnicalEngine:
             self.counts,
             self.bars,
             self.marks,
-            self.outputs,
+            self._outputs,
             self._memory,
             self._memory_at,
             self._scratch,
             status,
             self.totals,
         )
+        self._behind = self._behind or waiting > 0
 
     def rows(self, number: int) -> int:
         """Return how many rows of a series are held; the newest has the slot ``rows - 1``."""

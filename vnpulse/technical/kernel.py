@@ -47,6 +47,12 @@ ABREAST = 8
 """Outputs that are moved to their rows together: as many as a line of memory holds."""
 
 
+FEWEST_TO_WAIT, MOST_TO_WAIT = 8, 63
+"""A batch with so many rows of a series is a part of a longer history: the indicators run over them when
+there is no room left or when somebody wants to know, over all that have come until then. More run well
+enough at once, while they are in the caches; of fewer the newest is wanted now."""
+
+
 @inlined
 def _move_outputs(
     scratch: NDArray[np.float64], first: int, last: int, to: NDArray[np.float64], at: int
@@ -226,8 +232,11 @@ def _apply_to_series(
     scratch: NDArray[np.float64],
     status: NDArray[np.int8],
     totals: NDArray[np.int64],
-) -> None:
-    """Apply rows ``order[begin:end]`` of a batch, all of one series, to it and to those made of it."""
+) -> int:
+    """Apply rows ``order[begin:end]`` of a batch, all of one series, to it and to those made of it.
+
+    Returns how many of these series wait for their indicators.
+    """
     touches = 0
     at = begin
     while at < end:
@@ -262,12 +271,18 @@ def _apply_to_series(
             at += 1
     for k in range(touches):
         counts[touched[k], TOUCHED] = 0
+    waiting = 0
     for k in range(rows.SELF, derived.shape[1], 2):
         d = rows.kth_series(s, k, derived)
         if d != NO_SERIES and counts[d, DIRTY] != NOTHING:
-            _compute(
-                d, 0, program, parameters, limits, counts, bars, marks, outputs, memory, memory_at, scratch
-            )
+            if FEWEST_TO_WAIT <= end - begin <= MOST_TO_WAIT:
+                waiting += 1
+            else:
+                _compute(
+                    d, 0, program, parameters, limits, counts, bars, marks, outputs, memory, memory_at,
+                    scratch,
+                )  # fmt: skip
+    return waiting
 
 
 @inlined
@@ -321,7 +336,8 @@ def _apply(
     scratch: NDArray[np.float64],
     status: NDArray[np.int8],
     totals: NDArray[np.int64],
-) -> None:
+) -> int:
+    waiting = 0
     _by_series(first_row, codes, order, begins)
     for c in range(lookup.shape[0]):
         s = lookup[c]
@@ -334,18 +350,19 @@ def _apply(
                 max(lookup[c + AHEAD], 0), limits[LOOKBACK], counts, bars, marks, outputs, memory
             )
         if s >= 0:
-            _apply_to_series(
+            waiting += _apply_to_series(
                 s, order, begin, end, touched, partition, time_ms, prices, volume, closed, offsets, append_ms,
                 derived, auctions, blocks, program, parameters, limits, counts, bars, marks, outputs,
                 memory, memory_at, scratch, status, totals,
             )  # fmt: skip
         else:
             totals[IGNORED] += end - begin
+    return waiting
 
 
-def _build_apply_bars(source: int) -> Callable[..., None]:
+def _build_apply_bars(source: int) -> Callable[..., int]:
     @compiled_for(
-        types.void(
+        types.int64(
             types.int64,
             types.int64,
             any_array(types.int64, 1),
@@ -399,17 +416,19 @@ def _build_apply_bars(source: int) -> Callable[..., None]:
         scratch: NDArray[np.float64],
         status: NDArray[np.int8],
         totals: NDArray[np.int64],
-    ) -> None:
+    ) -> int:
         # Here and not in _apply, which is compiled without allocation.
         order = np.empty(max(codes.shape[0] - first_row, 0), np.int64)
         begins = np.zeros(lookup.shape[0] + 1, np.int64)
         touched = np.empty(derived.shape[1], np.int64)
+        waiting = 0
         if source >= 0:
-            _apply(
+            waiting = _apply(
                 first_row, order, begins, touched, partition, lookup, codes, time_ms, prices, volume, closed,
                 offsets, append_ms, derived, auctions, blocks, program, parameters, limits, counts, bars,
                 marks, outputs, memory, memory_at, scratch, status, totals,
             )  # fmt: skip
+        return waiting
 
     return apply_bars
 
@@ -421,9 +440,11 @@ def _source_digest() -> int:
     return zlib.crc32(Path(__file__).read_bytes(), checksum)
 
 
-apply_bars: Callable[..., None] = _build_apply_bars(_source_digest())
+apply_bars: Callable[..., int] = _build_apply_bars(_source_digest())
 """Apply rows ``first_row ..`` of a batch in order; write each one's status, and count them.
 
+Returns how many series wait for their indicators (see FEWEST_TO_WAIT); a batch without rows of them in
+which they are listed brings them up to date.
 ``derived`` int64 [S, 2 + 2 n]: of each series its exchange's number, whether its bars are shorter
 than a day, and pairs of a series that is made of it and the length of that one's bars in
 milliseconds (NO_SERIES: none). ``auctions`` int64 [E, 2] and ``blocks`` int64 [E, b, 2]: of each

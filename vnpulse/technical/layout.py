@@ -8,15 +8,15 @@ its slot is ``row - dropped``, because old rows are dropped when the room is use
                              since its outputs were computed, NOTHING if none), TOUCHED (a mark)
 ``bars``       [S, 6, R]     by ``vnpulse.indicators.columns``
 ``marks``      [S, R, 8]     int64, by the column numbers below
-``outputs``    [S, R, K]     indicator values, NaN where not ready
+``outputs``    [S, R, K]     indicator values, NaN where not ready; of a row from DIRTY on, nothing yet
 ``memory``     [S, 4, M]     states of the indicators, each as of so many rows:
 ``memory_at``  [S, 4]        int64, UNSET if there is none
 ============== ==============================================================================
 
 Four states are kept so that a changed row is computed anew from the latest state that is older:
-HEAD, as of the last bar; BASE, as of the one before it, saved whenever the last bar still forms,
-because it will be computed again; and the last two of the checkpoints that are taken every
-``horizon`` rows, so that a late bar finds one to start from.
+HEAD, as of the last bar that was computed; BASE, as of the one before it, saved whenever the last bar
+still forms, because it will be computed again; and the last two of the checkpoints that are taken
+every ``horizon`` rows, so that a late bar finds one to start from.
 """
 
 from __future__ import annotations
