@@ -100,17 +100,30 @@ def load_bars(path: Path, symbols: int, needed: int) -> Market:
     return Market(made, bars)
 
 
-def free_backed_memory() -> None:
-    """See to it that the next memory that is got from the kernel is new to the process only.
+class BackedMemory:
+    """Memory that is lent to one measurement after the other, so that what they get from the kernel is alike.
 
-    The host of a virtual machine may have taken free memory back. Its first touch then costs ten times as
-    much, and what it hits depends on who freed what a second ago; what was just freed is still there.
+    It is new to whoever gets it, but known to the host of a virtual machine, which takes back what is free
+    for some seconds: the first touch then costs ten times as much, and whom that hits depends on who freed
+    what shortly before.
     """
-    ctypes.CDLL(None).malloc_trim(0)
-    with mmap.mmap(-1, BACKED_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
-        memory.madvise(mmap.MADV_HUGEPAGE)
+
+    def __init__(self) -> None:
+        self._take()
+
+    def _take(self) -> None:
+        self._held = mmap.mmap(-1, BACKED_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._held.madvise(mmap.MADV_HUGEPAGE)
         for page in range(0, BACKED_BYTES, mmap.PAGESIZE):
-            memory[page] = 1
+            self._held[page] = 1
+
+    def lend(self, measure: Callable[[], float]) -> float:
+        """Return what ``measure`` returns, with this memory the next that the kernel has to give."""
+        ctypes.CDLL(None).malloc_trim(0)
+        self._held.close()
+        seconds = measure()
+        self._take()
+        return seconds
 
 
 def cpu_s(work: Callable[[], Any]) -> float:

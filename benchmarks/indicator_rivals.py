@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import talib
 import talib.stream
-from indicator_market import Array, Market, cpu_s, free_backed_memory, per_s
+from indicator_market import Array, Market, cpu_s, per_s
 
 from vnpulse.indicators.columns import CLOSE, HIGH, LOW, OPEN, VOLUME
 
@@ -157,7 +157,7 @@ def talib_history_s(
 
     It takes columns of one series: those of batches by symbol are cut out one batch after the other, and
     for those by time all of them are brought together first. On ``used`` memory, which the same work had
-    before, or on what the process has just got from the kernel (see ``free_backed_memory``).
+    before, or on what the process has just got from the kernel.
     """
     functions = [(getattr(talib, rival.function), rival) for rival in rivals]
 
@@ -187,8 +187,6 @@ def talib_history_s(
 
     if used:
         work()
-    else:
-        free_backed_memory()
     gc.collect()
     return work()[1] / len(market.symbols) / history
 

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import psutil
 from indicator_gpu import measure_gpu
-from indicator_market import Market, cpu_s, free_backed_memory, load_bars, per_s
+from indicator_market import BackedMemory, Market, cpu_s, load_bars, per_s
 from indicator_rivals import (
     RIVALS,
     WINDOW_BARS,
@@ -87,10 +87,8 @@ def live_s(engine: TechnicalEngine, market: Market, first: int, last: int, size:
 def backfill_s(indicators: Sequence[str], market: Market, history: int, by_symbol: bool, used: bool) -> float:
     """Return CPU seconds a bar of a backfill by a new engine, up to where every output can be read.
 
-    On ``used`` memory, or on what the process has just got from the kernel (see ``free_backed_memory``).
+    On ``used`` memory, or on what the process has just got from the kernel.
     """
-    if not used:
-        free_backed_memory()
     engine = new_engine(indicators)
     first = int(used)
     if used:
@@ -243,6 +241,7 @@ def main() -> None:
         },
         turns,
     )
+    backed = BackedMemory()
     filled = contest(
         {
             "talib_batch": lambda _: (
@@ -252,7 +251,7 @@ def main() -> None:
         }
         | {
             f"{name} by {order}, {memory} memory": partial(
-                lambda _, measure, by_symbol, used: measure(by_symbol, used),
+                lambda _, measure, by_symbol, used: backed.lend(lambda: measure(by_symbol, used)),
                 measure=measure,
                 by_symbol=order == "symbol",
                 used=memory == "used",
