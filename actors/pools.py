@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +23,19 @@ looks every second), and what they were asked before is answered."""
 
 RETRY_S = 300.0
 """How long no other shard is tried after one did not come to run."""
+
+HOLD_S = 3.0
+"""How long room for another shard is held before it is used: in that time the supervisor has noticed whose
+death has made it, and that one's successor goes first."""
+
+ASKED_S = 5.0
+"""From when on room that is there at once for the asking is not."""
+
+NODE_WITHIN_S = 900.0
+"""So long a cluster that grows by itself may take to start a node, with all that is installed on it."""
+
+STILL_LATE_S = 60.0
+"""A wish for another shard ends when the pool was not late for so long; bars come once a minute."""
 
 _ANSWERING = ("running", "degraded")
 
@@ -47,6 +60,17 @@ class Shards(Protocol):
 
 
 @dataclass
+class _Room:
+    """Room for another shard, which Ray was asked for."""
+
+    held: Any
+    why: str
+    asked_at: float
+    late_at: float
+    there_at: float | None = None
+
+
+@dataclass
 class _Pool:
     """What is known of one analyzer's shards."""
 
@@ -61,6 +85,7 @@ class _Pool:
     """Shards that were called a moment ago are kept: so many in all, until ``release_at``."""
     release_at: float = 0.0
     look_at: float = 0.0
+    room: _Room | None = None
     said: str = ""
 
     def numbered(self) -> list[str]:
@@ -75,6 +100,9 @@ class AnalyzerPools:
     are called; fewer are called only when those that stay have loaded what they take over, and
     then the others end. So nobody is called who is not warm, and who is called in the moment
     between loads what it lacks from the store (see vnpulse.analysis).
+
+    Before a shard more is made because of the backlog there must be room for it. That is asked of Ray,
+    where it shows as demand, for one shard at a time; the others work on meanwhile.
 
     The numbers are in the store: a supervisor that is started anew goes on with them, and those who
     call the shards read there how many there are. A number set by hand goes before everything.
@@ -158,21 +186,26 @@ class AnalyzerPools:
                 pool.leaving = 0
             by_hand = self._set_by_hand(pool.kind)
             if by_hand and by_hand != pool.wanted:
-                self._warn_without_room(pool, by_hand, shards)
                 self._want(pool, by_hand, "set by hand")
             elif pool.serving != pool.wanted:
                 self._move(pool, shards, rows, now)
             elif not pool.leaving and now >= pool.look_at:
                 pool.look_at = now + LOOK_PERIOD_S
                 if by_hand:
-                    pool.why = "set by hand"
+                    self._want(pool, by_hand, "set by hand")
                 else:
                     self._decide(pool, shards, rows, now)
         return self.numbers() != before
 
+    def close(self) -> None:
+        """Want no other shard any more."""
+        for pool in self._pools:
+            self._release(pool)
+
     def _decide(self, pool: _Pool, shards: Shards, rows: Rows, now: float) -> None:
         askers = [row for row in rows.values() if pool.kind in row.get("behind_s", ())]
         if any(row.get("failing_since_s") for row in askers):
+            self._release(pool)
             return  # The broker or a shard is away: more shards would not help.
         behind = [row["behind_s"][pool.kind] for row in askers]
         if not behind:
@@ -184,14 +217,51 @@ class AnalyzerPools:
             return
         names = pool.numbered()
         if not all(rows.get(name, {}).get("status") in _ANSWERING for name in names):
+            self._release(pool)
+            return
+        if pool.room is not None:
+            self._await_room(pool, pool.room, max(behind), rows.values(), now)
             return
         worked_s = sum(rows[name].get("worked_s", 0.0) for name in names)
         decision = pool.autoscaler.look(now, pool.serving, Seen(max(behind), worked_s))
-        if decision.shards > pool.serving and not self._port.has_room(shards.spec(names[0])):
-            self._say(pool, f"{decision.why}, and {_lacking(shards.spec(names[0]))}")
+        if decision.shards > pool.serving:
+            spec = shards.spec(names[0])
+            why = f"{decision.why}, and no node has room for another shard ({spec.needs})"
+            pool.room = _Room(self._port.reserve(spec), why, now, now)
         elif decision.shards != pool.serving or max(behind) <= pool.bounds.behind_s or not pool.said:
             pool.said = ""
             self._want(pool, decision.shards, decision.why)
+
+    def _await_room(
+        self, pool: _Pool, room: _Room, behind_s: float, rows: Iterable[Mapping[str, Any]], now: float
+    ) -> None:
+        """Add a shard when there is room for it, and nobody else waits for that."""
+        if behind_s > pool.bounds.behind_s:
+            room.late_at = now
+        elif now - room.late_at > STILL_LATE_S:
+            pool.said = ""
+            self._want(pool, pool.serving, "keeps up")
+            return
+        if not self._port.is_reserved(room.held):
+            room.there_at = None
+            if now - room.asked_at > NODE_WITHIN_S:
+                self._release(pool)
+                pool.look_at, pool.said = now + RETRY_S, ""
+                self._say(pool, f"{room.why}; none came within {NODE_WITHIN_S / 60:.0f} minutes")
+            elif now - room.asked_at > ASKED_S:
+                self._say(pool, f"{room.why}; Ray is asked for one", logging.WARNING)
+        elif any(row["status"] not in _ANSWERING and not row["gave_up"] for row in rows):
+            self._release(pool)  # It was theirs, or may be; who still needs room asks again.
+        elif room.there_at is None:
+            room.there_at = now
+        elif now - room.there_at >= HOLD_S:
+            self._want(pool, pool.serving + 1, room.why.partition(",")[0])
+
+    def _release(self, pool: _Pool) -> None:
+        """Want no room, and no node for it, any more."""
+        if pool.room is not None:
+            self._port.release(pool.room.held)
+            pool.room = None
 
     def _move(self, pool: _Pool, shards: Shards, rows: Rows, now: float) -> None:
         names = pool.numbered()
@@ -199,10 +269,14 @@ class AnalyzerPools:
         if not all(state in _ANSWERING for state in states):
             faulted = [n for n, state in zip(names, states, strict=True) if state == "faulted"]
             new = [name for name in faulted if name in names[pool.serving :]]
-            if new and pool.kind not in self.by_hand:
+            if pool.kind in self.by_hand:
+                return
+            if new:
                 self._say(pool, f"{new[0]} did not come to run: {rows[new[0]]['error']}")
                 self._want(pool, pool.serving, pool.said)
                 pool.look_at = now + RETRY_S
+            elif rows.get(names[-1], {}).get("waits_for_node"):
+                self._want(pool, pool.serving, "others took the room of another shard")
             return
         if pool.preparing is None:
             pool.preparing = [
@@ -221,10 +295,11 @@ class AnalyzerPools:
         self._store.serve(pool.kind, pool.wanted)
         if pool.wanted < pool.serving:
             pool.leaving, pool.release_at = pool.serving, now + RELEASE_S
-        pool.serving = pool.wanted
+        pool.serving, pool.said = pool.wanted, ""
         log.info("%s: shards that serve: %d", pool.kind, pool.serving)
 
     def _want(self, pool: _Pool, number: int, why: str) -> None:
+        self._release(pool)
         pool.why = why
         if number != pool.wanted:
             # Said before it is done: a shard that is made reads what it has to know.
@@ -232,20 +307,9 @@ class AnalyzerPools:
             log.info("%s: from %d to %d shards: %s", pool.kind, pool.wanted, number, why)
             pool.wanted, pool.preparing = number, None
 
-    def _warn_without_room(self, pool: _Pool, number: int, shards: Shards) -> None:
-        if number > pool.serving and not self._port.has_room(shards.spec(shard_name(pool.kind, 0))):
-            lacking = _lacking(shards.spec(shard_name(pool.kind, 0)))
-            self._say(pool, f"{number} were set by hand, and {lacking}; they wait for it")
-
-    def _say(self, pool: _Pool, why: str) -> None:
+    def _say(self, pool: _Pool, why: str, level: int = logging.ERROR) -> None:
         """Note why the number is not what it should be; say it aloud once, until that has passed."""
         pool.why = why
         if not pool.said:
-            log.error("%s: %s", pool.kind, why)
+            log.log(level, "%s: %s", pool.kind, why)
         pool.said = why
-
-
-def _lacking(spec: ActorSpec) -> str:
-    asked = {"CPU": spec.num_cpus, "GPU": spec.num_gpus, **spec.resources}
-    wants = ", ".join(f"{amount:g} {name}" for name, amount in asked.items() if amount)
-    return f"no node has room for another shard ({wants})"

@@ -8,10 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import ray
-from ray._private.state import available_resources_per_node
+from ray._private.state import actors
 from ray.actor import ActorHandle
 from ray.exceptions import ActorAlreadyExistsError, GetTimeoutError, RayActorError, RayError
 from ray.util import list_named_actors
+from ray.util.placement_group import (
+    PlacementGroup,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
 
 CONTROL = "control"
 CONTROL_THREADS = 3
@@ -49,6 +55,18 @@ class ActorSpec:
     shared: bool = False
     """Several drivers may use it; the last of them that stops ends it."""
 
+    @property
+    def amounts(self) -> dict[str, float]:
+        """How much of each resource it asks of its node."""
+        asked = {"CPU": self.num_cpus, "GPU": self.num_gpus, **self.resources}
+        return {name: amount for name, amount in asked.items() if amount}
+
+    @property
+    def needs(self) -> str:
+        """What it asks of its node, for people: "1 CPU, 0.25 GPU, ray.io/market-type !spot"."""
+        amounts = [f"{amount:g} {name}" for name, amount in self.amounts.items()]
+        return ", ".join([*amounts, *(f"{key} {wanted}" for key, wanted in self.node_labels.items())])
+
 
 class ActorGone(Exception):
     """The actor's process is dead, or the name is not known."""
@@ -70,8 +88,21 @@ class ActorPort(Protocol):
     def names(self) -> list[str]:
         """Return the names of all running actors, whoever made them."""
 
-    def has_room(self, spec: ActorSpec) -> bool:
-        """Say whether some node has free what an actor asks for, its labels left out of account."""
+    def has_node(self, handle: Any) -> bool:
+        """Say whether Ray has found a node for an actor; until then its calls wait."""
+
+    def reserve(self, spec: ActorSpec) -> Any:
+        """Ask for room for one more actor like this; a cluster that grows by itself starts a node for it.
+
+        The room is kept once it is there, until ``release``. It is given back too when the process
+        that asked ends.
+        """
+
+    def is_reserved(self, room: Any) -> bool:
+        """Say whether the room is there."""
+
+    def release(self, room: Any) -> None:
+        """Want the room no more, or for something else. Harmless if it is given back already."""
 
     def call(self, handle: Any, method: str, *arguments: Any) -> Any:
         """Call a method; return the pending call at once."""
@@ -143,14 +174,33 @@ class RayPort:
         rows: list[dict[str, str]] = list_named_actors(all_namespaces=True)
         return sorted(row["name"] for row in rows if row["namespace"] == self._namespace)
 
-    def has_room(self, spec: ActorSpec) -> bool:
-        """Say whether some node has free what an actor asks for, its labels left out of account."""
-        asked = {"CPU": spec.num_cpus, "GPU": spec.num_gpus, **spec.resources}
-        free: dict[str, dict[str, float]] = available_resources_per_node()  # type: ignore[no-untyped-call]
-        return any(
-            all(node.get(name, 0.0) >= amount - 1e-6 for name, amount in asked.items() if amount)
-            for node in free.values()
-        )
+    def has_node(self, handle: ActorHandle) -> bool:
+        """Say whether Ray has found a node for an actor; until then its calls wait."""
+        found: dict[str, Any] = actors(handle._actor_id.hex())
+        return found.get("State") != "PENDING_CREATION" or bool(found["Address"]["IPAddress"])
+
+    def reserve(self, spec: ActorSpec) -> PlacementGroup | None:
+        """Ask for room for one more actor like this; a cluster that grows by itself starts a node for it.
+
+        The room is kept once it is there, until ``release``. It is given back too when the process
+        that asked ends.
+        """
+        # A placement group, because it waits like an actor, shows in `ray status` and in the demand that
+        # Ray's autoscaler sees, labels included, and is no process. (request_resources says how large the
+        # whole cluster is to be, whoever uses it, and overwrites what others requested.)
+        if not spec.amounts:
+            return None
+        labels = [spec.node_labels] if spec.node_labels else None
+        return placement_group([spec.amounts], bundle_label_selector=labels)
+
+    def is_reserved(self, room: PlacementGroup | None) -> bool:
+        """Say whether the room is there."""
+        return room is None or placement_group_table(room)["state"] == "CREATED"
+
+    def release(self, room: PlacementGroup | None) -> None:
+        """Want the room no more, or for something else. Harmless if it is given back already."""
+        if room is not None:
+            remove_placement_group(room)
 
     def call(self, handle: ActorHandle, method: str, *arguments: Any) -> ray.ObjectRef:
         """Call a method; return the pending call at once."""

@@ -37,13 +37,18 @@ is left as it is for a person to look at. An outage that will pass by itself is 
 
 STOP_TIMEOUT_S = 30.0
 
+PLACE_PERIOD_S = 60.0
+"""An actor without an answer after so long may have no node: looked up as often. Ray names the node when the
+process is up there, and that may take half a minute where many start."""
+
 
 class Status(Enum):
     """Where an actor stands."""
 
     STOPPED = "stopped"
     STARTING = "starting"
-    """Its process was made, or found running after the supervisor's own restart, and has not answered yet."""
+    """Its process was made, or found running after the supervisor's own restart, and has not answered yet;
+    or no node has room for it."""
     RUNNING = "running"
     DEGRADED = "degraded"
     """Answers, but says that its work fails (the store is away, say); or has not answered a probe, and will
@@ -89,6 +94,8 @@ class _Managed:
     not_before: float = 0.0
     running_since: float = 0.0
     outdated: bool = False
+    has_node: bool = True
+    waits_for_node: bool = False
     health: dict[str, Any] | None = None
     error: str = ""
 
@@ -103,8 +110,8 @@ class Supervisor:
     place. At most one call to each actor is outstanding, and no step waits for one, so an actor
     that hangs delays nobody else.
 
-    An actor of a later stage is started when all of the earlier stages run once; after that each
-    is replaced by itself.
+    An actor of a later stage is started when all of the earlier stages run once, or wait for a node that
+    has room for them, which may take as long as it takes; after that each is replaced by itself.
     """
 
     def __init__(
@@ -153,7 +160,9 @@ class Supervisor:
                 new = actor.handle is None and actor.running_since == 0
                 if not new or not (waits or actor.spec.drain_rank in held_ranks):
                     self._guarded(actor, self._step_one)
-            waits = waits or any(actor.running_since == 0 and not actor.gave_up for actor in of_stage)
+            waits = waits or any(
+                actor.running_since == 0 and not (actor.gave_up or actor.waits_for_node) for actor in of_stage
+            )
 
     def _guarded(self, actor: _Managed, move: Callable[[_Managed], None]) -> None:
         try:
@@ -173,6 +182,8 @@ class Supervisor:
         elif actor.pending is not None:
             if self._port.is_done(actor.pending):
                 self._take_answer(actor, now)
+            elif not actor.has_node and now >= actor.next_probe:
+                self._look_for_node(actor, now)
             elif now - actor.pending_since > _TIMEOUT_S[actor.purpose]:
                 self._overdue(actor)
         elif actor.outdated and all(a.status in _ANSWERING for a in self._actors):
@@ -194,6 +205,9 @@ class Supervisor:
             except ActorGone:
                 actor.status = Status.STOPPED
                 return
+        if actor.waits_for_node:
+            self._end(actor)
+            return
         self._drain(actor, now)
 
     def _drain(self, actor: _Managed, now: float) -> None:
@@ -205,10 +219,12 @@ class Supervisor:
         """Kill what was drained, or did not come to an end."""
         self._kill(actor)
         actor.status, actor.handle, actor.pending, actor.outdated = Status.STOPPED, None, None, False
+        actor.waits_for_node = False
 
     def _start(self, actor: _Managed, now: float) -> None:
         actor.status = Status.STARTING
         actor.failed_probes = 0
+        actor.has_node, actor.next_probe = False, now + PLACE_PERIOD_S
         try:
             actor.handle = self._port.find(actor.spec.name)
         except ActorGone:
@@ -222,6 +238,20 @@ class Supervisor:
             self._call(actor, _START, now)
             return
         self._call(actor, _ATTACH, now)
+
+    def _look_for_node(self, actor: _Managed, now: float) -> None:
+        """Find out whether a new actor has a node; the time that it has for its start runs from then on."""
+        actor.next_probe = now + PLACE_PERIOD_S
+        actor.has_node = self._port.has_node(actor.handle)
+        if actor.has_node:
+            if actor.waits_for_node:
+                actor.waits_for_node, actor.error = False, ""
+            return
+        actor.pending_since, actor.failed_probes = now, 0
+        actor.error = f"waits for a node with {actor.spec.needs} to spare"
+        if not actor.waits_for_node:
+            actor.waits_for_node = True
+            log.warning("%s %s", actor.spec.name, actor.error)
 
     def _call(self, actor: _Managed, purpose: str, now: float, *arguments: Any) -> None:
         method = _PROBE if purpose == _ATTACH else purpose
@@ -269,6 +299,7 @@ class Supervisor:
     def _runs(self, actor: _Managed, now: float) -> None:
         log.info("%s runs", actor.spec.name)
         actor.status = Status.RUNNING
+        actor.has_node, actor.waits_for_node = True, False
         actor.running_since = now
 
     def _overdue(self, actor: _Managed) -> None:
@@ -296,6 +327,7 @@ class Supervisor:
             actor.failures += 1
         actor.gave_up = actor.failures >= CRASH_LOOP_LIMIT
         actor.status, actor.handle, actor.pending = Status.FAULTED, None, None
+        actor.waits_for_node = False
         actor.failed_probes, actor.error = 0, _one_line(error)
         if actor.gave_up:
             log.error(
@@ -348,6 +380,7 @@ class Supervisor:
                 "name": actor.spec.name,
                 "status": actor.status.value,
                 "gave_up": actor.gave_up,
+                "waits_for_node": actor.waits_for_node,
                 "restarts": actor.restarts,
                 "error": actor.error,
             }
@@ -369,6 +402,8 @@ class Supervisor:
             ]
             stopping = []
             for actor in of_rank:
+                if actor.waits_for_node:
+                    continue
                 try:
                     stopping.append((actor, self._port.call(actor.handle, "stop", deadline_s)))
                 except Exception as error:

@@ -241,6 +241,8 @@ class SupervisorActor:
 
     def _finish(self) -> None:
         log.info("stopping")
+        if self._pools is not None:
+            self._pools.close()
         others = [n for n in self._port.names() if n.startswith(PREFIX) and n != self._name]
         sharers = [name for name in others if self._planner.shares_with(name)]
         try:

@@ -150,6 +150,10 @@ class VirtualRay:
     def names(self) -> list[str]:
         return [name for name, process in self._processes.items() if process.alive]
 
+    def has_node(self, handle: Process) -> bool:
+        self._cost()
+        return handle.node is not None
+
     def call(self, handle: Process, method: str, *arguments: Any) -> Call:
         self._cost()
         kind = handle.spec.name.split("/")[0]

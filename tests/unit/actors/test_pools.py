@@ -7,11 +7,21 @@ from typing import Any
 
 import pytest
 
-from actors.autoscaler import LATE_LOOKS
-from actors.pools import RELEASE_S, RETRY_S, AnalyzerPools
+from actors.autoscaler import LATE_LOOKS, SETTLE_S
+from actors.pools import (
+    HOLD_S,
+    NODE_WITHIN_S,
+    RELEASE_S,
+    RETRY_S,
+    STILL_LATE_S,
+    AnalyzerPools,
+)
 from actors.ray_port import ActorGone, ActorSpec
 from vnpulse.settings import PlacementSettings
 from vnpulse.store.control import PoolState
+
+ROOM_S = HOLD_S + 2
+"""From when a shard more is wanted until it is made, where there is room: asked, there, held."""
 
 AUTOSCALED = {"shards": 1, "autoscale": {"max": 3, "behind_s": 10, "calm_s": 60}}
 
@@ -28,6 +38,8 @@ class World:
         self.slow = False
         self.error: Exception | None = None
         self.room = True
+        self.rooms: list[ActorSpec] = []
+        self.waiting: set[str] = set()
         self.behind: dict[str, float] = {"technical": 0.0, "sentiment": 0.0}
         self.with_analysis = True
         self.failing_since_s = 0.0
@@ -54,8 +66,15 @@ class World:
         self.pools_of.setdefault(kind, {})["wanted"] = shards
 
     # Ray
-    def has_room(self, spec: ActorSpec) -> bool:
+    def reserve(self, spec: ActorSpec) -> ActorSpec:
+        self.rooms.append(spec)
+        return spec
+
+    def is_reserved(self, room: ActorSpec) -> bool:
         return self.room
+
+    def release(self, room: ActorSpec) -> None:
+        self.rooms.remove(room)
 
     def call(self, handle: str, method: str, *numbers: int) -> Any:
         self.calls.append((handle, method, *numbers))  # type: ignore[arg-type]
@@ -76,21 +95,29 @@ class World:
     def status(self) -> list[dict[str, Any]]:
         shards = [
             {
-                "name": f"{kind}/{n}",
-                "status": "faulted" if f"{kind}/{n}" in self.failing else "running",
-                "error": "no such luck" if f"{kind}/{n}" in self.failing else "",
+                "name": name,
+                "status": self._status(name),
+                "gave_up": False,
+                "waits_for_node": name in self.waiting,
+                "error": "no such luck" if name in self.failing else "",
                 "worked_s": self.worked,
             }
             for kind, number in self.pools.numbers().items()
-            for n in range(number)
+            for name in (f"{kind}/{n}" for n in range(number))
         ]
         analysis = {
             "name": "analysis/t/0",
             "status": "running",
+            "gave_up": False,
             "behind_s": self.behind,
             "failing_since_s": self.failing_since_s,
         }
         return [*shards, *([analysis] if self.with_analysis else [])]
+
+    def _status(self, name: str) -> str:
+        if name in self.failing:
+            return "faulted"
+        return "starting" if name in self.waiting else "running"
 
     def handle(self, name: str) -> str:
         return name
@@ -128,9 +155,9 @@ def test_more_shards_than_partitions_are_never_made() -> None:
 
 def test_a_backlog_brings_a_shard_which_is_called_when_it_runs() -> None:
     world = World(technical=AUTOSCALED)
-    world.failing = set()
     world.behind["technical"] = 12.0
-    assert world.steps(LATE_LOOKS)[-1] == 2
+    assert world.steps(LATE_LOOKS + ROOM_S - 1)[-2:] == [1, 2]
+    assert world.rooms == []
     assert world.pool("technical") == (1, 2)
     assert world.row()["why"] == "12 s behind"
     world.steps(1)
@@ -172,26 +199,104 @@ def test_a_number_set_by_hand_goes_before_the_backlog_until_it_is_taken_back() -
     assert not world.row()["by_hand"]
 
 
-def test_without_room_nothing_is_made_and_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def said(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    """Return what was said aloud."""
+    return [(r.levelno, r.getMessage()) for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+WAITS = "technical: 30 s behind, and no node has room for another shard (1 CPU, 0.25 GPU); "
+
+
+def test_a_shard_without_room_is_asked_for_and_made_when_there_is(caplog: pytest.LogCaptureFixture) -> None:
     world = World(technical=AUTOSCALED)
     world.behind["technical"], world.room = 30.0, False
     assert set(world.steps(300)) == {1}
-    said = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert len(said) == 1
-    wanted = "technical: 30 s behind, and no node has room for another shard (1 CPU, 0.25 GPU)"
-    assert said[0].getMessage() == wanted
-    assert "no node has room" in world.row()["why"]
+    assert world.rooms == [world.spec("technical/0")]
+    assert said(caplog) == [(logging.WARNING, f"{WAITS}Ray is asked for one")]
+    assert world.row()["why"] in said(caplog)[0][1]
+    assert world.row()["serving"] == 1
     world.room = True
+    assert world.steps(ROOM_S)[-1] == 2
+    assert world.rooms == []
+    world.steps(1)
+    assert world.row()["serving"] == 2
+
+
+def test_a_node_that_does_not_come_is_asked_for_again_after_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(technical=AUTOSCALED)
+    world.behind["technical"], world.room = 30.0, False
+    world.steps(LATE_LOOKS + NODE_WITHIN_S + 1)
+    assert world.rooms == []
+    assert said(caplog)[-1] == (logging.ERROR, f"{WAITS.removesuffix('; ')}; none came within 15 minutes")
+    world.steps(RETRY_S - 1)
+    assert world.rooms == []
+    world.steps(LATE_LOOKS + 1)
+    assert len(world.rooms) == 1
+
+
+def test_the_demand_ends_with_the_backlog_an_outage_a_number_by_hand_and_the_supervisor() -> None:
+    def asking() -> World:
+        world = World(technical=AUTOSCALED)
+        world.behind["technical"], world.room = 30.0, False
+        world.steps(LATE_LOOKS)
+        assert len(world.rooms) == 1
+        return world
+
+    world = asking()
+    world.behind["technical"] = 0.0
+    world.steps(STILL_LATE_S)
+    assert len(world.rooms) == 1
+    world.steps(1)
+    assert (world.rooms, world.row()["why"]) == ([], "keeps up")
+
+    world = asking()
+    world.failing_since_s = 1.0
+    world.steps(1)
+    assert world.rooms == []
+
+    for number in (1, 2):
+        world = asking()
+        world.pools.by_hand = {"technical": number}
+        world.steps(1)
+        assert world.rooms == []
+
+    world = asking()
+    world.pools.close()
+    assert world.rooms == []
+
+
+def test_who_has_died_gets_its_room_back() -> None:
+    """Its death is noticed while the room that it has left is held."""
+    world = World(technical=AUTOSCALED)
+    world.behind["technical"] = 30.0
+    world.steps(LATE_LOOKS + ROOM_S - 2)
+    assert len(world.rooms) == 1
+    world.failing = {"sentiment/0"}
+    assert world.steps(1)[-1] == 1
+    assert world.rooms == []
+    world.failing = set()
     assert world.steps(100)[-1] == 3
 
 
-def test_a_number_set_by_hand_without_room_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_shard_whose_room_others_took_gives_way_and_asks_again() -> None:
+    world = World(technical=AUTOSCALED)
+    world.behind["technical"] = 30.0
+    world.steps(LATE_LOOKS + ROOM_S - 1)
+    world.waiting, world.room = {"technical/1"}, False
+    assert world.steps(1)[-1] == 1
+    assert world.row()["why"] == "others took the room of another shard"
+    world.steps(SETTLE_S)
+    assert len(world.rooms) == 1
+
+
+def test_shards_that_were_set_by_hand_wait_for_their_nodes() -> None:
     world = World()
-    world.room, world.pools.by_hand = False, {"technical": 4}
-    world.steps(5)
-    errors = [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR]
-    assert len(errors) == 1
-    assert errors[0].startswith("technical: 4 were set by hand, and no node has room for another shard")
+    world.pools.by_hand, world.waiting = {"technical": 4}, {"technical/3"}
+    assert set(world.steps(1_000)) == {4}
+    assert world.row()["serving"] == 1
+    world.waiting = set()
+    world.steps(2)
+    assert world.row()["serving"] == 4
 
 
 def test_a_shard_that_does_not_come_to_run_is_given_up_for_a_while() -> None:
@@ -207,7 +312,7 @@ def test_a_shard_that_does_not_come_to_run_is_given_up_for_a_while() -> None:
 def test_a_new_supervisor_goes_on_where_the_last_one_was() -> None:
     world = World(technical=AUTOSCALED)
     world.behind["technical"] = 30.0
-    world.steps(LATE_LOOKS)
+    world.steps(LATE_LOOKS + ROOM_S - 1)
     assert world.pool("technical") == (1, 2)
     world.pools = world.begin(["technical/0", "technical/1"])
     assert world.pools.numbers()["technical"] == 2
@@ -231,4 +336,4 @@ def test_an_outage_is_no_backlog() -> None:
     world.behind["technical"], world.failing_since_s = 100.0, 1.0
     assert set(world.steps(60)) == {1}
     world.failing_since_s = 0.0
-    assert world.steps(LATE_LOOKS)[-1] == 2
+    assert world.steps(LATE_LOOKS + ROOM_S)[-1] == 2

@@ -12,6 +12,7 @@ import pytest
 from actors.ray_port import ActorGone, ActorSpec, NameTaken
 from actors.supervisor import (
     CRASH_LOOP_LIMIT,
+    PLACE_PERIOD_S,
     PROBE_TIMEOUT_S,
     PROBES_FAILED_LIMIT,
     RESTART_BACKOFF_CAP_S,
@@ -60,6 +61,8 @@ class FakeRay:
         self.answers: dict[tuple[str, str], Any] = {}
         self.broken: dict[str, set[str]] = {}
         self.taken: set[str] = set()
+        self.homeless: set[str] = set()
+        """Actors that no node has room for."""
 
     def _break(self, verb: str, name: str) -> None:
         if verb in self.broken.get(name, ()):
@@ -83,6 +86,9 @@ class FakeRay:
 
     def names(self) -> list[str]:
         return sorted(name for name, process in self.processes.items() if process.alive)
+
+    def has_node(self, handle: Process) -> bool:
+        return handle.name not in self.homeless
 
     def call(self, handle: Process, method: str, *arguments: Any) -> Call:
         self._break("call", handle.name)
@@ -182,6 +188,43 @@ def test_a_later_stage_waits_until_all_of_the_earlier_one_runs(ray: FakeRay) -> 
     steps(ray, supervisor, 2)
     assert ray.created == ["technical/0", "technical/1", "storage"]
     assert supervisor.all_running()
+
+
+def without_a_node(ray: FakeRay) -> Supervisor:
+    """Return a supervisor of storage and two analyzers, of which one has no node."""
+    ray.hanging, ray.homeless = {("technical/1", "start"), ("technical/1", "stop")}, {"technical/1"}
+    specs = consumer("storage"), analyzer("technical/0"), analyzer("technical/1")
+    supervisor = supervise(ray, *specs)
+    steps(ray, supervisor, PLACE_PERIOD_S + 2)
+    return supervisor
+
+
+def test_an_actor_waits_for_a_node_as_long_as_it_takes(
+    ray: FakeRay, caplog: pytest.LogCaptureFixture
+) -> None:
+    supervisor = without_a_node(ray)
+    assert row(supervisor, "storage")["status"] == "running", "nobody waits with it"
+    steps(ray, supervisor, 5 * START_TIMEOUT_S)
+    waiting = row(supervisor, "technical/1")
+    assert (waiting["status"], waiting["waits_for_node"], waiting["restarts"]) == ("starting", True, 0)
+    assert waiting["error"] == "waits for a node with 0.1 CPU to spare"
+    assert [r.getMessage() for r in caplog.records] == [f"technical/1 {waiting['error']}"]
+    ray.homeless = set()
+    steps(ray, supervisor, START_TIMEOUT_S / 2)
+    waiting = row(supervisor, "technical/1")
+    assert (waiting["waits_for_node"], waiting["error"], waiting["restarts"]) == (False, "", 0)
+    ray.finish(ray.processes["technical/1"].calls[0])
+    steps(ray, supervisor, 2)
+    assert supervisor.all_running()
+
+
+def test_an_actor_without_a_node_is_not_waited_for_when_it_goes(ray: FakeRay) -> None:
+    supervisor = without_a_node(ray)
+    supervisor.reconcile([consumer("storage"), analyzer("technical/0")])
+    supervisor.step()
+    assert ray.killed == ["technical/1"]
+    assert supervisor.names() == ["technical/0", "storage"]
+    assert without_a_node(FakeRay()).stop() == []
 
 
 def test_an_actor_of_the_first_stage_that_dies_later_does_not_hold_up_the_others(ray: FakeRay) -> None:
