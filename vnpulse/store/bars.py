@@ -11,13 +11,18 @@ symbols would read 800,000 documents instead of 54,000.
 A bar is the list ``[time_ms, open, high, low, close, volume, offset, append_ms, closed]`` under
 the key of its time, ``"091500"`` in a quarter, ``"28"`` in a month; offset -1 and append_ms 0
 for a bar that did not come through Kafka.
+
+A writer that was cut off and comes back may write what has been replaced meanwhile, so an update asks
+whether it is the later one: by append_ms, which one flat condition a bar can ask (2 to 10 % of the
+write; with ``$or`` SecantusDB reads the whole collection). Where it is not, which happens after an
+outage and hardly ever else, each bar is looked at.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -25,6 +30,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pymongo import ASCENDING, DESCENDING, UpdateOne
 from pymongo.database import Database
+from pymongo.errors import BulkWriteError
 
 from vnpulse.batches import BarBatch, Series
 from vnpulse.messages import DAY_MS, VIETNAM
@@ -36,6 +42,11 @@ SYMBOLS_PER_BATCH = 200
 
 READERS = 4
 """Queries at once: the server looks for the next series while this process unpacks the last."""
+
+OFFSET, APPEND_MS = 6, 7
+"""Where in a bar."""
+
+DUPLICATE_KEY = 11_000
 
 NOT_FROM_KAFKA = ("", -1)
 """Topic and partition of bars that were put into the store directly, such as daily history."""
@@ -93,12 +104,27 @@ class BarStore:
         The progress is written last: whoever reads it finds at least the bars before it.
         """
         places: set[tuple[Series, str]] = set()
-        operations = [op for batch in batches for op in _upserts(batch, places)]
+        updates = [update for batch in batches for update in _updates(batch, places)]
         with translated("write bars"):
-            if operations:
+            if updates:
                 self._directory.include(places)
-                self._bars.bulk_write(operations, ordered=False)
+                self._write_later(updates)
             advance_progress(self._progress, [(b.topic, b.partition, b.next_offset) for b in batches])
+
+    def _write_later(self, updates: Sequence[_Update]) -> None:
+        """Write ``updates``, but for bars that are stored in a later version already."""
+        try:
+            self._bars.bulk_write([update.upsert(if_later=True) for update in updates], ordered=False)
+        except BulkWriteError as error:
+            failures = error.details["writeErrors"]
+            if error.details.get("writeConcernErrors") or {f["code"] for f in failures} != {DUPLICATE_KEY}:
+                raise
+            refused = [updates[failure["index"]] for failure in failures]
+            names = [update.name for update in refused]
+            found = {d["_id"]: d["bars"] for d in self._bars.find({"_id": {"$in": names}})}
+            again = [update.without_older_than(found.get(update.name, {})) for update in refused]
+            if left := [update for update in again if update.bars]:
+                self._bars.bulk_write([update.upsert() for update in left], ordered=False)
 
     def stored_through(self, topic: str) -> dict[int, int]:
         """Return, by partition, the next raw offset that has not been stored yet."""
@@ -178,9 +204,40 @@ def advance_progress(progress: Any, rows: Iterable[tuple[str, int, int]]) -> Non
         progress.bulk_write(updates, ordered=False)
 
 
-def _upserts(batch: BarBatch, places: set[tuple[Series, str]]) -> list[UpdateOne]:
-    """Return one upsert for each bucket that ``batch`` touches; add its series and day to ``places``."""
-    fields: dict[tuple[int, str, str], dict[str, Any]] = defaultdict(dict)
+class _Update(NamedTuple):
+    """Bars of one bucket by their keys, where they come from (nothing: not through Kafka), and what a new
+    bucket has beside them."""
+
+    name: str
+    bars: dict[str, list[Any]]
+    source: Document
+    created: Document
+
+    def upsert(self, *, if_later: bool = False) -> UpdateOne:
+        """Return it for MongoDB; ``if_later`` it fails as a duplicate where a bar has a later append_ms."""
+        which: Document = {"_id": self.name}
+        if if_later and self.source:
+            which |= {f"bars.{k}.{APPEND_MS}": {"$not": {"$gt": b[APPEND_MS]}} for k, b in self.bars.items()}
+        changed = {f"bars.{key}": bar for key, bar in self.bars.items()} | self.source
+        return UpdateOne(which, {"$set": changed, "$setOnInsert": self.created}, upsert=True)
+
+    def without_older_than(self, stored: Mapping[str, list[Any]]) -> _Update:
+        """Return what is not older than the bars that are ``stored``, by their keys.
+
+        Append times of two brokers are as far apart as their clocks, and offsets of two topics say
+        nothing of each other: older is what is so by both.
+        """
+        bars = {k: b for k, b in self.bars.items() if k not in stored or not _older(b, stored[k])}
+        return self._replace(bars=bars)
+
+
+def _older(bar: list[Any], stored: list[Any]) -> bool:
+    return bool(bar[OFFSET] < stored[OFFSET] and bar[APPEND_MS] <= stored[APPEND_MS])
+
+
+def _updates(batch: BarBatch, places: set[tuple[Series, str]]) -> list[_Update]:
+    """Return one update for each bucket that ``batch`` touches; add its series and day to ``places``."""
+    bars: dict[tuple[int, str, str], dict[str, Any]] = defaultdict(dict)
     rows = zip(
         batch.codes.tolist(),
         batch.time_ms.tolist(),
@@ -193,19 +250,16 @@ def _upserts(batch: BarBatch, places: set[tuple[Series, str]]) -> list[UpdateOne
     )
     for code, time_ms, prices, volume, offset, append_ms, closed in rows:
         bucket, day, key = slot_of(batch.series[code].interval, time_ms)
-        fields[code, bucket, day][f"bars.{key}"] = [time_ms, *prices, volume, offset, append_ms, closed]
-    operations = []
-    for (code, bucket, day), bars in fields.items():
+        bars[code, bucket, day][key] = [time_ms, *prices, volume, offset, append_ms, closed]
+    # The partition of a symbol is that of its latest writer: it moves if the topic grows.
+    source = {"topic": batch.topic, "partition": batch.partition} if batch.partition >= 0 else {}
+    updates = []
+    for (code, bucket, day), of_bucket in bars.items():
         symbol, interval = batch.series[code]
         places.add((batch.series[code], day))
-        name = f"{symbol}:{interval}:{bucket}"
-        # The partition of a symbol is that of its latest writer: it moves if the topic grows.
-        changed = bars | (
-            {"topic": batch.topic, "partition": batch.partition} if batch.partition >= 0 else {}
-        )
         created = {"symbol": symbol, "interval": interval, "day": day}
-        operations.append(UpdateOne({"_id": name}, {"$set": changed, "$setOnInsert": created}, upsert=True))
-    return operations
+        updates.append(_Update(f"{symbol}:{interval}:{bucket}", of_bucket, source, created))
+    return updates
 
 
 def _as_batches(documents: list[Document], count: int) -> Iterator[BarBatch]:

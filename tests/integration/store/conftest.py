@@ -46,7 +46,13 @@ def statuses(trial: Trial) -> StatusStore:
 
 
 def batch(
-    rows: Sequence[Row], *, topic: str = "prices", partition: int = 0, start: int = 0, closed: bool = True
+    rows: Sequence[Row],
+    *,
+    topic: str = "prices",
+    partition: int = 0,
+    start: int = 0,
+    closed: bool = True,
+    append_ms: int = 1_000,
 ) -> BarBatch:
     """Return a batch of ``rows`` at the offsets from ``start`` on; partition -1: not from Kafka."""
     n = len(rows)
@@ -66,7 +72,7 @@ def batch(
         volume=np.full(n, 100.0),
         closed=np.full(n, closed, dtype=np.bool_),
         offsets=np.arange(start, start + n, dtype=np.int64) if from_kafka else np.full(n, -1, dtype=np.int64),
-        append_ms=np.full(n, 1_000 if from_kafka else 0, dtype=np.int64),
+        append_ms=np.full(n, append_ms if from_kafka else 0, dtype=np.int64),
     )
 
 

@@ -47,6 +47,31 @@ def test_a_bar_of_the_same_time_replaces_the_first(bars: BarStore) -> None:
     assert (time_ms, prices[3], offset) == (minute_ms(3), 86.0, 8)
 
 
+def closes(bars: BarStore, symbol: str = "VCB") -> list[float]:
+    return [bar[4] for bar in bars.between(symbol, "1m", DAY, DAY)]
+
+
+def test_a_writer_that_comes_back_late_replaces_no_later_bar(bars: BarStore) -> None:
+    """Whole buckets are refused at first: what else is in them is written all the same."""
+    bars.write([batch(minutes("VCB", 0, 4), start=10, append_ms=1_010)])
+    late = [*minutes("VCB", 2, 4, close=50.0), ("FPT", "1m", minute_ms(0), 70.0)]
+    bars.write([batch(late, start=2, append_ms=1_002)])
+    assert closes(bars) == [10.0, 11.0, 12.0, 13.0, 54.0, 55.0]
+    assert closes(bars, "FPT") == [70.0]
+    bars.write([batch(minutes("VCB", 0, 2, close=90.0), start=3, append_ms=1_003)])
+    assert closes(bars)[:2] == [10.0, 11.0]
+
+
+def test_a_clock_that_is_behind_and_a_topic_that_was_made_anew_hold_no_bar_back(bars: BarStore) -> None:
+    bars.write([batch(minutes("VCB", 0, 1), start=10, append_ms=1_010)])
+    bars.write([batch(minutes("VCB", 0, 1, close=20.0), start=11, append_ms=1_005)])
+    assert closes(bars) == [20.0]
+    bars.write([batch(minutes("VCB", 0, 1, close=30.0), start=0, append_ms=2_000)])
+    assert closes(bars) == [30.0]
+    bars.write([batch(minutes("VCB", 0, 1, close=40.0), partition=-1)])
+    assert closes(bars) == [40.0]
+
+
 def test_within_one_batch_the_last_of_the_same_time_counts(bars: BarStore) -> None:
     bars.write([batch([("VCB", "1m", minute_ms(3), close) for close in (1.0, 2.0, 3.0)])])
     assert [bar[4] for bar in bars.between("VCB", "1m", DAY, DAY)] == [3.0]
