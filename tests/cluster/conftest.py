@@ -166,6 +166,8 @@ def placed(trial: Trial) -> Path:
         """
     )
     document["channels"] = [{"kind": "console"}]
+    # Alerts then depend on no timing, however long an analysis is cut off (docs/architecture.md).
+    document["aggregation"] = {"wait_s": 600}
     path = trial.folder / "placed.yaml"
     path.write_text(yaml.safe_dump(document))
     return path

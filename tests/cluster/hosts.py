@@ -7,6 +7,7 @@ network, files with the mounts.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -111,7 +112,8 @@ class Host:
         pid = str(self._process.pid)
         link = f"to-{self.name}"
         run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", pid)
-        run("ip", "link", "set", link, "master", BRIDGE, "up")
+        run("ip", "link", "set", link, "up")
+        self.plug_in()
         inside = ("nsenter", "--target", pid, "--net", "ip")
         run(*inside, "address", "add", f"{self.address}/24", "dev", "eth0")
         run(*inside, "link", "set", "eth0", "up")
@@ -129,6 +131,26 @@ class Host:
             self._process = None
         # The far end of the link went with the name space, and this one with it, only not at once.
         assert eventually(lambda: f"to-{self.name}" not in {name for _, name in socket.if_nameindex()})
+
+    def unplug(self) -> None:
+        """Cut the machine's network: what it sends and is sent goes nowhere, and nobody is told."""
+        run("ip", "link", "set", f"to-{self.name}", "nomaster")
+
+    def plug_in(self) -> None:
+        """Join its network to that of all hosts, again if need be."""
+        run("ip", "link", "set", f"to-{self.name}", "master", BRIDGE)
+
+    def processes(self) -> set[int]:
+        """Return the ids, as the machine itself counts, of what runs on it; needs no network."""
+        assert self._process is not None
+        space = os.readlink(f"/proc/{self._process.pid}/ns/pid_for_children")
+        found = set()
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended meanwhile
+                status = (folder / "status").read_text()
+                if os.readlink(folder / "ns" / "pid") == space and "State:\tZ" not in status:
+                    found.add(int(re.findall(r"(?m)^NSpid:.*\s(\d+)$", status)[0]))
+        return found
 
     def shell(self, command: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command on the machine by ssh, as its user would; not for tests of ``ray`` itself."""

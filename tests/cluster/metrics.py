@@ -17,6 +17,9 @@ ONLY_IN_TROUBLE = {
     "ray_vnpulse_kafka_producer_errors_total",
     "ray_vnpulse_kafka_transactions_aborted_total",
     "ray_vnpulse_kafka_consumer_lost_records_total",
+    "ray_vnpulse_kafka_consumer_pauses_total",
+    "ray_vnpulse_aggregation_incomplete_results_total",
+    "ray_vnpulse_aggregation_late_results_total",
 }
 """A counter begins with its first event."""
 
