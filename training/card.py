@@ -16,7 +16,8 @@ def markdown(report: dict[str, Any]) -> str:
     lines = ["# Training report", ""]
     if report["missing"]:
         lines += [f"Made without {' and '.join(report['missing'])}: weaker than the model that ships.", ""]
-    lines += [f"Seed {report['seed']}, temperature {report['temperature']}, {report['minutes']} minutes.", ""]
+    seeds = ", ".join(map(str, report["seeds"]))
+    lines += [f"Seeds {seeds}, temperature {report['temperature']}, {report['minutes']} minutes.", ""]
     lines += ["| material | negative | neutral | positive |", "|---|---|---|---|"]
     for source, counts in report["material"].items():
         lines.append(f"| {source} | " + " | ".join(str(counts.get(label, 0)) for label in LABELS) + " |")

@@ -63,5 +63,5 @@ def figures(logits: Tensor, labels: Sequence[Label], temperature: float = 1.0) -
 def best_temperature(logits: Tensor, labels: Sequence[Label]) -> float:
     """Return the divisor of the logits under which ``labels`` are likeliest, to 0.05."""
     truth = targets(labels)
-    steps = [round(0.5 + 0.05 * i, 2) for i in range(71)]
+    steps = [round(0.1 + 0.05 * i, 2) for i in range(79)]
     return min(steps, key=lambda t: float(torch.nn.functional.cross_entropy(logits / t, truth)))

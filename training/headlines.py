@@ -2,18 +2,15 @@
 
 ``headlines.tsv`` holds our own, most with slots in braces ("{co} báo lỗ {big} tỷ đồng") that
 ``fill`` replaces anew each time, so that companies, figures and sectors carry no label. Titles
-of others are not in this project: ``annotations.tsv`` has labels for them, each under a hash of
-the cleaned title, and gives nothing without the titles themselves.
+of others are not in this project; ``readings.py`` has what readers made of them.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import random
 import re
-from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,11 +22,7 @@ from vnpulse.sentiment.text import clean
 FOLDER = Path(__file__).parent
 OWN = FOLDER / "headlines.tsv"
 HELD_OUT = FOLDER / "held_out.tsv"
-ANNOTATIONS = FOLDER / "annotations.tsv"
 SLOTS = FOLDER / "slots.json"
-
-ROUNDS = ("1", "2")
-"""In which the titles of others were labelled."""
 
 _SLOT = re.compile(r"\{(\w+)\}")
 
@@ -47,6 +40,8 @@ class Headline(NamedTuple):
     text: str
     label: Label
     source: str
+    belief: tuple[float, float, float] | None = None
+    """The probabilities of the classes, where several readings gave some; what is learnt."""
 
 
 def read_labelled(path: Path, source: str) -> list[Headline]:
@@ -90,23 +85,6 @@ def read_titles(path: Path) -> list[Title]:
         raise InputFileError(f"{path}: cannot be read as JSON lines: {error}") from None
     titles.pop("", None)
     return list(titles.values())
-
-
-def key(title: str) -> str:
-    """Return the hash under which ``annotations.tsv`` knows a cleaned title."""
-    return hashlib.blake2b(title.encode(), digest_size=8).hexdigest()
-
-
-def annotated(titles: Iterable[Title | Headline], rounds: Container[str] = ROUNDS) -> list[Headline]:
-    """Return those of ``titles`` that ``annotations.tsv`` has a label for, with that label.
-
-    Only what was labelled in one of ``rounds``: readers of another round drew the lines elsewhere.
-    """
-    with ANNOTATIONS.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t")
-        labels = {row["key"]: row["label"] for row in rows if row["round"] in rounds}
-    found = ((title, labels.get(key(title.text))) for title in titles)
-    return [Headline(title.text, label, title.source) for title, label in found if label in LABELS]
 
 
 def fill(template: str, slots: dict[str, list[str]], rng: random.Random) -> str:

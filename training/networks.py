@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -45,6 +46,14 @@ def classifier(encoder: BertModel, words: Tensor) -> BertForSequenceClassificati
     model.bert.load_state_dict(state)
     model.bert.embeddings.requires_grad_(False)
     return model
+
+
+def mean_of(networks: Sequence[BertForSequenceClassification]) -> BertForSequenceClassification:
+    """Return the first of ``networks`` with the mean of all their weights."""
+    states = [network.state_dict() for network in networks]
+    mean = {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]}
+    networks[0].load_state_dict(mean)
+    return networks[0]
 
 
 def with_words(model: BertForSequenceClassification, words: Tensor) -> BertForSequenceClassification:

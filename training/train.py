@@ -26,19 +26,10 @@ from training.checkpoint import ask, write_checkpoint
 from training.e5 import find_weights, read_encoder
 from training.evaluation import best_temperature, figures
 from training.folds import run_without, unseen
-from training.headlines import (
-    FOLDER,
-    HELD_OUT,
-    OWN,
-    ROUNDS,
-    Headline,
-    Title,
-    annotated,
-    read_labelled,
-    read_titles,
-)
+from training.headlines import FOLDER, HELD_OUT, OWN, Headline, read_labelled, read_titles
 from training.networks import STORED, with_words
-from training.recipe import SEED, Fitted, Material, run
+from training.readings import annotated
+from training.recipe import SEEDS, Fitted, Material, run
 from training.vocabulary import build_tokenizer
 from vnpulse.errors import InputFileError, UserError
 
@@ -85,7 +76,6 @@ def _make(arguments: argparse.Namespace) -> None:
     checked = {name: read_labelled(path, name) for name, path in checks.items()}
     tests: Texts = {
         **unseen(ours),
-        **_first_round([*given, *titles]),
         **{f"{name}, as labelled by others": held for name, held in unseen(given).items()},
     }
     missing = [f"--{name}" for name in ("labelled", "titles") if getattr(arguments, name) is None]
@@ -107,7 +97,7 @@ def _make(arguments: argparse.Namespace) -> None:
     if arguments.e5:
         _write_whole(weights, fitted, temperature, arguments.e5)
     report: dict[str, Any] = {
-        "seed": SEED,
+        "seeds": list(SEEDS),
         "material": {"our own": _counted(material.own), **_by_year(material.labelled)},
         "titles": len(titles),
         "missing": missing,
@@ -146,12 +136,6 @@ def _write_whole(weights: Path, fitted: Fitted, temperature: float, folder: Path
     model = with_words(fitted.model, encoder.model.embeddings.word_embeddings.weight.detach())
     tokenizer = build_tokenizer(encoder, list(range(len(encoder.pieces))))
     write_checkpoint(model, tokenizer, temperature, folder, matrices=torch.float16)
-
-
-def _first_round(titles: Sequence[Title | Headline]) -> Texts:
-    # Where the second round added any, which is not in 2021.
-    first, both = unseen(annotated(titles, ROUNDS[:1])), unseen(annotated(titles))
-    return {f"{name}, round 1": held for name, held in first.items() if len(held) < len(both[name])}
 
 
 def _by_year(headlines: Sequence[Headline]) -> dict[str, dict[str, int]]:

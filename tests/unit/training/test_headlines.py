@@ -1,28 +1,13 @@
 from __future__ import annotations
 
-import csv
 import random
 import re
 from pathlib import Path
 
 import pytest
 
-from training.headlines import (
-    ANNOTATIONS,
-    HELD_OUT,
-    OWN,
-    ROUNDS,
-    Headline,
-    Title,
-    annotated,
-    fill,
-    key,
-    read_labelled,
-    read_slots,
-    read_titles,
-)
+from training.headlines import HELD_OUT, OWN, Headline, fill, read_labelled, read_slots, read_titles
 from vnpulse.errors import InputFileError
-from vnpulse.sentiment.classification import LABELS
 
 
 def test_our_own_headlines_use_known_slots_and_none_is_held_out() -> None:
@@ -35,32 +20,6 @@ def test_our_own_headlines_use_known_slots_and_none_is_held_out() -> None:
     assert not set(texts) & {h.text for h in read_labelled(HELD_OUT, "held_out")}
     rng = random.Random(1)
     assert not any("{" in fill(text, slots, rng) for text in texts)
-
-
-def test_annotations_are_hashes_and_labels() -> None:
-    with ANNOTATIONS.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    assert {row["label"] for row in rows} == set(LABELS)
-    assert {row["round"] for row in rows} == set(ROUNDS)
-    keys = [row["key"] for row in rows]
-    assert all(re.fullmatch("[0-9a-f]{16}", one) for one in keys)
-    assert keys == sorted(set(keys))
-
-
-def test_a_round_of_labels_can_be_had_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    titles = [Title("Lãi tăng", "2025-11/Báo"), Title("Lãi giảm", "2025-11/Báo")]
-    path = tmp_path / "annotations.tsv"
-    labels = zip(titles, ("positive", "negative"), ROUNDS, strict=True)
-    lines = [f"{key(title.text)}\t{label}\t{one}" for title, label, one in labels]
-    path.write_text("\n".join(["key\tlabel\tround", *lines]) + "\n", encoding="utf-8")
-    monkeypatch.setattr("training.headlines.ANNOTATIONS", path)
-    assert [h.label for h in annotated(titles)] == ["positive", "negative"]
-    assert [h.label for h in annotated(titles, ROUNDS[:1])] == ["positive"]
-
-
-def test_a_title_that_nobody_labelled_stays_out() -> None:
-    assert annotated([Headline("Tiêu đề này không ở đâu cả", "neutral", "2021/a")]) == []
-    assert len(key("x")) == 16
 
 
 def test_sets_and_newspapers_become_sources(tmp_path: Path) -> None:
