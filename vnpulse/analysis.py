@@ -14,6 +14,12 @@ import msgspec
 from vnpulse.batches import BarBatch
 from vnpulse.messages import AnalysisResult, AnalysisType, NewsItem, OffsetRange
 
+LONGEST_REPLAY = 10_000
+"""Records of a partition that an analyzer asks for again when it has missed them; what lies before more than
+that it reads from the store. To load the symbols of one partition of ten takes as long as to store so
+many records once more: about a second. Without a bound, a slow analyzer of a busy partition would have
+ever more stored again."""
+
 
 class AnalysisRequest(msgspec.Struct, frozen=True):
     """Coalesced triggers of one symbol.
@@ -49,7 +55,8 @@ class Analyzer(Protocol):
         """Apply ``batch`` and return the next offset expected of its partition.
 
         A batch that starts later than expected is not applied; the caller seeks back to the
-        returned offset. Offsets below the expected one are ignored.
+        returned offset. If it starts more than LONGEST_REPLAY later, it is, and what lies between is
+        loaded from the store. Offsets below the expected one are ignored.
         """
 
     def analyze(self, requests: Sequence[AnalysisRequest]) -> list[AnalysisResult]:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vnpulse.analysis import AnalysisRequest, NewsHistory
+from vnpulse.analysis import LONGEST_REPLAY, AnalysisRequest, NewsHistory
 from vnpulse.batches import NewsBatch
 from vnpulse.ids import derived_id
 from vnpulse.messages import (
@@ -173,8 +173,9 @@ class SentimentAnalyzer:
     def update(self, batch: NewsBatch) -> int:
         """Apply ``batch`` and return the next offset expected of its partition.
 
-        Idempotent. A batch that starts beyond the expected offset is not applied. Of a
-        partition never seen, the batch's own start is accepted. Raises ValueError for a batch
+        Idempotent. A batch that starts beyond the expected offset is not applied, unless the gap is not
+        to be replayed: then everything is loaded anew first. Of a partition never seen, the batch's own
+        start is accepted. Raises ValueError for a batch
         of another topic.
         """
         if batch.topic != self._topic:
@@ -182,7 +183,10 @@ class SentimentAnalyzer:
         expected = self._state.expected.get(batch.partition, batch.start_offset)
         if batch.start_offset > expected:
             self._counters.gaps += 1
-            return expected
+            if batch.start_offset - expected <= LONGEST_REPLAY:
+                return expected
+            self.start()
+            expected = batch.start_offset
         for item, symbols, offset, append_ms in zip(
             batch.items, batch.symbols, batch.offsets, batch.append_ms, strict=True
         ):

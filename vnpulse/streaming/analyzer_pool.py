@@ -29,8 +29,8 @@ class UpdatePool(Protocol[_Batch_contra]):
         """Hand each batch to its shard; return, in order, the next offset expected of its partition.
 
         A value below a batch's ``start_offset`` means that the shard lacks what lies between. None
-        means that the shard is away or has no time: it will load from the store what it is asked
-        about, or ask for what it lacks when it takes batches again.
+        means that the shard is away or has no time, or will take the batch later: it will load from
+        the store what it is asked about until then. A batch that covers nothing asks where it is.
         """
 
 

@@ -27,8 +27,8 @@ from vnpulse.messages import (
 )
 from vnpulse.streaming.analyzer_pool import UpdatePool
 from vnpulse.streaming.outputs import Outputs
+from vnpulse.streaming.untaken import RawBatch, Untaken
 
-_Batch = TypeVar("_Batch", BarBatch, NewsBatch)
 _Batch_contra = TypeVar("_Batch_contra", BarBatch, NewsBatch, contravariant=True)
 
 
@@ -39,7 +39,7 @@ class Writes(Protocol[_Batch_contra]):
         """Store the batches and how far they reach, durably and repeatably."""
 
 
-class _RawHandler(ABC, Generic[_Batch]):
+class _RawHandler(ABC, Generic[RawBatch]):
     """What prices and news have in common: the order of effects.
 
     Store, analyzers, triggers, dead letters. The store comes first so that an analyzer that
@@ -51,8 +51,8 @@ class _RawHandler(ABC, Generic[_Batch]):
 
     def __init__(
         self,
-        store: Writes[_Batch],
-        analyzers: UpdatePool[_Batch],
+        store: Writes[RawBatch],
+        analyzers: UpdatePool[RawBatch],
         outputs: Outputs,
         dead_letters: DeadLetters,
         trigger_topic: str,
@@ -60,22 +60,21 @@ class _RawHandler(ABC, Generic[_Batch]):
         encode: Encode,
     ) -> None:
         self._encode = encode
-        self._store: Writes[_Batch] = store
-        self._analyzers: UpdatePool[_Batch] = analyzers
+        self._store: Writes[RawBatch] = store
+        self._analyzers: UpdatePool[RawBatch] = analyzers
         self._outputs = outputs
         self._dead_letters = dead_letters
         self._trigger_topic = trigger_topic
         self._clock = clock
         self._settled: dict[int, int] = {}
-        self._untaken: dict[int, int] = {}
-        """By partition, the first offset that the analyzers took no batch of."""
+        self._untaken: dict[int, Untaken[RawBatch]] = {}
         self.counts: Counter[str] = Counter()
 
     @abstractmethod
-    def _decode(self, batch: PartitionBatch, now_ms: int) -> tuple[_Batch, list[Rejection]]: ...
+    def _decode(self, batch: PartitionBatch, now_ms: int) -> tuple[RawBatch, list[Rejection]]: ...
 
     @abstractmethod
-    def _trigger(self, decoded: _Batch, first_offset: int) -> None:
+    def _trigger(self, decoded: RawBatch, first_offset: int) -> None:
         """Announce the records from ``first_offset`` on."""
 
     def handle(self, batches: list[PartitionBatch]) -> dict[int, int]:
@@ -98,29 +97,38 @@ class _RawHandler(ABC, Generic[_Batch]):
         self.counts["rejected"] += sum(map(len, rejections))
         return reached
 
-    def _hand_over(self, batches: Sequence[_Batch]) -> dict[int, int | None]:
+    def _hand_over(self, batches: Sequence[RawBatch]) -> dict[int, int | None]:
         """Return, by partition, the offset that the analyzers expect next; None if they took nothing.
 
-        Of a partition that they took nothing of the last time, they are first asked where they are.
+        Of a partition that they took nothing of the last time, they are first asked where they are, and then
+        get all that they lack.
         """
-        missed = [b.nothing_at(self._untaken[b.partition]) for b in batches if b.partition in self._untaken]
-        expected: dict[int, int | None] = {}
-        if missed:
-            expected |= zip((b.partition for b in missed), self._analyzers.update(missed), strict=True)
-        offered = []
+        asked = [self._untaken[b.partition].question for b in batches if b.partition in self._untaken]
+        expected = dict(zip((b.partition for b in asked), self._updated(asked), strict=True))
+        offered: dict[int, list[RawBatch]] = {}
         for batch in batches:
             offset = expected.get(batch.partition, batch.start_offset)
-            if offset is not None:
-                self._untaken.pop(batch.partition, None)
-                if offset >= batch.start_offset:
-                    offered.append(batch)
-        if offered:
-            expected |= zip((b.partition for b in offered), self._analyzers.update(offered), strict=True)
+            untaken = self._untaken.get(batch.partition)
+            if offset is None:
+                assert untaken is not None
+                untaken.keep(batch)
+            elif untaken is None:
+                offered[batch.partition] = [batch]
+            else:
+                offered[batch.partition] = untaken.lacking(batch, offset)
+        together = [batch for of_partition in offered.values() for batch in of_partition]
+        expected |= zip((b.partition for b in together), self._updated(together), strict=True)
         for batch in batches:
-            if expected[batch.partition] is None:
-                self._untaken.setdefault(batch.partition, batch.start_offset)
-                self.counts["not_taken"] += len(batch)
+            if expected[batch.partition] is not None:
+                self._untaken.pop(batch.partition, None)
+                continue
+            self.counts["not_taken"] += len(batch)
+            if batch.partition in offered:
+                self._untaken[batch.partition] = Untaken(offered[batch.partition])
         return expected
+
+    def _updated(self, batches: Sequence[RawBatch]) -> Sequence[int | None]:
+        return self._analyzers.update(batches) if batches else ()
 
     def reject(self, batch: PartitionBatch, rejections: list[Rejection], attempts: int) -> None:
         """Dead-letter rows of ``batch``."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vnpulse.analysis import AnalysisRequest, BarHistory
+from vnpulse.analysis import LONGEST_REPLAY, AnalysisRequest, BarHistory
 from vnpulse.batches import BarBatch, Series
 from vnpulse.market import Exchange, MarketRules
 from vnpulse.messages import (
@@ -78,6 +78,8 @@ class TechnicalAnalyzer:
         self._answers = TechnicalResults(settings, self._engine.indicators, limits, topic)
         self._next_offset: dict[int, int] = {}
         self._waiting: set[str] = set()
+        self._parts: dict[frozenset[int], RawPart] | None = None
+        """What of the market is kept here; None for all of it."""
         self._warm_up_bars = 0
         self._gaps = 0
         self._results = 0
@@ -108,12 +110,14 @@ class TechnicalAnalyzer:
     def start(self) -> None:
         """Load the state from the history; on an error of the history the old state stays."""
         before = self._engine, self._auctions, self._next_offset, self._waiting, self._warm_up_bars
+        parts = self._parts
         try:
             self.begin()
             while self.load_more():
                 pass
         except Exception:
             self._engine, self._auctions, self._next_offset, self._waiting, self._warm_up_bars = before
+            self._parts = parts
             raise
 
     def begin(self, part: RawPart | None = None) -> None:
@@ -122,14 +126,20 @@ class TechnicalAnalyzer:
         A symbol is loaded when it is asked about, or in its turn by ``load_more``. What ``update``
         brings of it until then is in the store, and is read from there.
         """
+        self._parts = {part.partitions: part} if part is not None else None
         # In this order: what is stored between the reads is delivered again, or waits to be loaded.
         stored = self._history.stored_through(self._topic)
-        symbols = self._history.symbols([interval for some, _ in self._warm_up() for interval in some])
-        self._waiting = {symbol for symbol in symbols if part is None or part.holds(symbol)}
+        self._waiting = self._stored_symbols()
         self._next_offset = {p: at for p, at in stored.items() if part is None or p in part.partitions}
         self._engine = self._new_engine()
         self._auctions = AuctionBars()
         self._warm_up_bars = 0
+
+    def _stored_symbols(self) -> set[str]:
+        symbols = self._history.symbols([interval for some, _ in self._warm_up() for interval in some])
+        if self._parts is None:
+            return symbols
+        return {symbol for symbol in symbols if any(part.holds(symbol) for part in self._parts.values())}
 
     def load_more(self, most: int = SYMBOLS_A_LOAD) -> bool:
         """Load some of the symbols that wait for it; False if none did."""
@@ -150,6 +160,8 @@ class TechnicalAnalyzer:
         """
         stored = self._history.stored_through(self._topic)
         self._load(part.holds)
+        if self._parts is not None:
+            self._parts[part.partitions] = part
         self._waiting = {symbol for symbol in self._waiting if not part.holds(symbol)}
         self._next_offset |= {p: at for p, at in stored.items() if p in part.partitions}
 
@@ -191,6 +203,9 @@ class TechnicalAnalyzer:
     def update(self, batch: BarBatch) -> int:
         """Apply ``batch`` and return the next offset expected of its partition (see Analyzer).
 
+        After a gap that is not to be replayed, what is known of each symbol is brought up to date from the
+        store when it is asked about.
+
         Raises ValueError for a batch of another topic: its offsets would be taken for ours.
         """
         if batch.topic != self._topic:
@@ -198,7 +213,11 @@ class TechnicalAnalyzer:
         expected = self._next_offset.get(batch.partition, batch.start_offset)
         if batch.start_offset > expected:
             self._gaps += 1
-            return expected
+            if batch.start_offset - expected <= LONGEST_REPLAY:
+                return expected
+            # Which symbols the missing records are of is not known without reading them.
+            self._waiting = self._stored_symbols()
+            expected = batch.start_offset
         if batch.next_offset <= expected:
             return expected
         first_row = 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ray.exceptions import ActorDiedError, GetTimeoutError
 
 from actors import analyzer_pool
 from actors.analyzer_pool import SentimentPool, ServingShards, TechnicalPool
@@ -167,6 +169,74 @@ def test_batches_that_a_shard_does_not_take_are_named() -> None:
     assert readers.update([news(("FPT",))]) == [101]
     readers.shards.away = {0, 1}
     assert readers.update([news(("FPT",))]) == [None]
+
+
+class SlowShards:
+    """Ray, as far as handing over goes: calls of ``update`` are answered when a test says so."""
+
+    def __init__(self) -> None:
+        self.given: list[list[BarBatch]] = []
+        self.answers: dict[int, list[int] | Exception] = {}
+
+    def get_actor(self, name: str, namespace: str) -> Any:
+        return SimpleNamespace(update=SimpleNamespace(remote=self._update))
+
+    def _update(self, batches: list[BarBatch]) -> int:
+        self.given.append(batches)
+        return len(self.given) - 1
+
+    def wait(self, pending: list[int], timeout: float) -> tuple[list[int], list[int]]:
+        done = [call for call in pending if call in self.answers]
+        return done, [call for call in pending if call not in self.answers]
+
+    def get(self, call: int, timeout: float | None) -> list[int]:
+        if call not in self.answers:
+            raise GetTimeoutError
+        answer = self.answers[call]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> SlowShards:
+    shards = SlowShards()
+    monkeypatch.setattr(analyzer_pool, "ray", shards)
+    return shards
+
+
+def test_a_shard_that_has_not_answered_is_left_in_peace_and_believed_when_it_has(slow: SlowShards) -> None:
+    pool = TechnicalPool(lambda: 1, "test", 10)
+    assert pool.update([bars(0, 0, 10), bars(1, 5, 6)]) == [None, None]
+    assert pool.update([bars(0, 0, 0), bars(1, 5, 5)]) == [None, None]
+    assert pool.update([bars(2, 7, 8)]) == [None]
+    assert len(slow.given) == 1
+    slow.answers = {0: [10, 6]}
+    # What it took is known without a call; who offers finds out.
+    assert pool.update([bars(0, 0, 0)]) == [10]
+    slow.answers |= {1: [6, 8]}
+    assert pool.update([bars(1, 6, 7), bars(2, 7, 8)]) == [6, 8]
+    assert [(b.partition, b.start_offset) for b in slow.given[1]] == [(1, 6), (2, 7)]
+    slow.answers |= {2: [9]}
+    assert pool.update([bars(1, 5, 5)]) == [9]
+    assert len(slow.given) == 3
+
+
+def test_questions_and_offers_of_one_call_are_answered_each_in_its_place(slow: SlowShards) -> None:
+    pool = TechnicalPool(lambda: 1, "test", 10)
+    pool.update([bars(0, 0, 10), bars(1, 5, 6)])
+    slow.answers = {0: [10, 6], 1: [30, 8]}
+    assert pool.update([bars(3, 20, 30), bars(1, 5, 5), bars(0, 0, 0), bars(2, 7, 8)]) == [30, 6, 10, 8]
+    assert [b.partition for b in slow.given[1]] == [3, 2]
+
+
+@pytest.mark.parametrize("error", [AnalyzerUnavailable("it is warming up"), ActorDiedError()])
+def test_a_late_answer_that_is_an_error_says_nothing(slow: SlowShards, error: Exception) -> None:
+    pool = TechnicalPool(lambda: 1, "test", 10)
+    pool.update([bars(0, 0, 10)])
+    slow.answers = {0: error, 1: [0]}
+    assert pool.update([bars(0, 0, 0)]) == [0]
+    assert len(slow.given) == 2
 
 
 def test_a_shard_that_answers_in_parts_is_asked_until_all_is_answered() -> None:

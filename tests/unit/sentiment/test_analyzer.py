@@ -13,6 +13,7 @@ from vnpulse.analysis import AnalysisRequest, Analyzer
 from vnpulse.batches import NewsBatch
 from vnpulse.ids import derived_id
 from vnpulse.messages import VIETNAM, AnalysisResult, NewsItem, OffsetRange, RecordRef, encode
+from vnpulse.sentiment import analyzer as analyzer_module
 from vnpulse.sentiment.analyzer import SentimentAnalyzer
 from vnpulse.sentiment.classification import Classification, from_probabilities
 from vnpulse.sentiment.settings import Reads, SentimentSettings
@@ -279,6 +280,18 @@ def test_a_gap_is_answered_with_what_is_expected() -> None:
     assert analyzer.counters()["gaps"] == 1
     assert analyzer.update(batch(item("b", "good", 1), item("c", "good", 2), start=1)) == 3
     assert len(analyzer.analyze([ask(0, 9)])) == 3
+
+
+def test_who_has_missed_very_much_loads_everything_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analyzer_module, "LONGEST_REPLAY", 2)
+    history = ListHistory()
+    analyzer, _ = started(history)
+    assert analyzer.update(batch(item("a", "good", 0))) == 1
+    items = [item(name, "good", n) for n, name in enumerate("abcde")]
+    history.rows = [(each, ("HPG",), 0, n, 1_000 + n) for n, each in enumerate(items)]
+    history.through = {0: 5}
+    assert analyzer.update(batch(items[4], start=4)) == 5
+    assert len(analyzer.analyze([ask(0, 9)])) == 5
 
 
 def test_redelivery_changes_nothing() -> None:

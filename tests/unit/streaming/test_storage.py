@@ -6,11 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from vnpulse.analysis import LONGEST_REPLAY
 from vnpulse.clock import ManualClock
 from vnpulse.decoding import Rejection
 from vnpulse.errors import BrokerUnavailable, StoreUnavailable
 from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.messages import VIETNAM, AnalysisTrigger, NewsItem, OffsetRange, PriceBar, encode
+from vnpulse.streaming import untaken
 from vnpulse.streaming.storage import NewsHandler, PriceHandler
 
 PRICES, NEWS, TRIGGERS = "stock_prices_raw", "stock_news_raw", "analysis_triggers"
@@ -212,16 +214,46 @@ def test_analyzers_that_take_nothing_hold_nothing_up_and_are_asked_later_where_t
     assert sum(map(len, store.written)) == 3
     assert [trigger.symbol for trigger in triggers(outputs)] == ["VCB", "FPT", "FPT"]
     assert prices.counts["not_taken"] == 2
-    # They are back, and have seen nothing of it: all comes again.
+    # They are back, and have seen nothing of it.
     pool.expected = lambda batch: batch.next_offset
-    assert prices.handle([records([bar("FPT", 2)], PRICES, 1, 52)]) == {1: 50}
-    assert prices.handle([records([bar("FPT", n) for n in range(3)], PRICES, 1, 50)]) == {1: 53}
+    assert prices.handle([records([bar("FPT", 2)], PRICES, 1, 52)]) == {1: 53}
+    assert prices.handle([records([bar("FPT", 3)], PRICES, 1, 53)]) == {1: 54}
     assert [(b.start_offset, b.next_offset) for b in pool.batches if b.partition == 1] == [
         (50, 51),
         (50, 50),
         (50, 50),
-        (50, 53),
+        (50, 51),
+        (51, 52),
+        (52, 53),
+        (53, 54),
     ]
+    assert sum(map(len, store.written)) == 5
+
+
+def test_analyzers_get_only_what_they_have_not_taken_in_the_end(
+    prices: PriceHandler, pool: Any, records: Any
+) -> None:
+    pool.expected = lambda batch: None
+    for offset in (50, 51, 52, 51):  # One of them twice, after a failure.
+        prices.handle([records([bar("FPT", offset)], PRICES, 1, offset)])
+    # The first one was taken late. So is this one, and then all is well.
+    pool.expected = lambda batch: None if len(batch) else 51
+    prices.handle([records([bar("FPT", 53)], PRICES, 1, 53)])
+    pool.expected = lambda batch: batch.next_offset if len(batch) else 53
+    pool.batches.clear()
+    assert prices.handle([records([bar("FPT", 54)], PRICES, 1, 54)]) == {1: 55}
+    assert [(b.start_offset, b.next_offset) for b in pool.batches] == [(51, 51), (53, 54), (54, 55)]
+
+
+def test_of_more_than_is_kept_all_is_read_again(
+    prices: PriceHandler, pool: Any, records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(untaken, "LONGEST_REPLAY", 3)
+    pool.expected = lambda batch: None
+    for offset in range(50, 54):
+        prices.handle([records([bar("FPT", offset)], PRICES, 1, offset)])
+    pool.expected = lambda batch: batch.next_offset if len(batch) else 52
+    assert prices.handle([records([bar("FPT", 54)], PRICES, 1, 54)]) == {1: 52}
 
 
 def test_analyzers_that_have_loaded_what_they_did_not_take_go_on_from_there(
@@ -232,6 +264,21 @@ def test_analyzers_that_have_loaded_what_they_did_not_take_go_on_from_there(
     pool.expected = lambda batch: max(51, batch.next_offset)
     assert prices.handle([records([bar("FPT", 1)], PRICES, 1, 51)]) == {1: 52}
     assert [len(batch) for batch in pool.batches] == [1, 0, 1]
+
+
+def test_who_lacks_very_much_gets_what_comes_and_loads_the_rest(
+    prices: PriceHandler, pool: Any, outputs: Any, records: Any
+) -> None:
+    pool.expected = lambda batch: None
+    prices.handle([records([bar("FPT")], PRICES, 1, 50)])
+    pool.expected = lambda batch: batch.next_offset if len(batch) else 50
+    last = 50 + LONGEST_REPLAY
+    assert prices.handle([records([bar("FPT", 1)], PRICES, 1, last + 1)]) == {1: last + 2}
+    pool.expected = lambda batch: None
+    prices.handle([records([bar("FPT", 2)], PRICES, 1, last + 2)])
+    pool.expected = lambda batch: 100
+    assert prices.handle([records([bar("FPT", 3)], PRICES, 1, last + 3)]) == {1: 100}
+    assert len(triggers(outputs)) == 3
 
 
 def test_what_comes_again_after_it_was_settled_is_not_announced_again(

@@ -14,6 +14,7 @@ from vnpulse.batches import BarBatch
 from vnpulse.ids import derived_id
 from vnpulse.market import load_market
 from vnpulse.messages import AnalysisResult, OffsetRange, encode
+from vnpulse.technical import analyzer as analyzer_module
 from vnpulse.technical.analyzer import RESAMPLED_WARM_UP_BARS, RawPart, TechnicalAnalyzer
 from vnpulse.technical.settings import TechnicalSettings
 
@@ -118,6 +119,28 @@ def test_a_gap_is_answered_with_the_expected_offset_and_not_applied(
     assert analyzer.update(second) == third.start_offset
     assert analyzer.update(third) == third.next_offset
     assert analyzer.counters()["batches_after_gap"] == 2
+
+
+def test_who_has_missed_very_much_takes_what_comes_and_loads_the_rest_when_it_is_asked_for(
+    history: Any, log: Any, walk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analyzer_module, "LONGEST_REPLAY", 49)
+    stream = log()
+    bars = walk(1, 60)
+    known, missed, later = (stream.batch(bars[at : at + 50]) for at in (0, 50, 100))
+    whole = _started(history)
+    for batch in (known, missed, later):
+        whole.update(batch)
+    shelf = history([known], stored={0: known.next_offset})
+    analyzer = TechnicalAnalyzer(SMALL, shelf, TOPIC, load_market(), {})
+    analyzer.start()
+    shelf.batches, shelf.stored = [known, missed, later], {0: later.next_offset}
+    assert analyzer.update(later) == later.next_offset
+    assert analyzer.waiting() == 3
+    for symbol in ("FPT", "HPG", "VCB"):
+        everything = [_ask(symbol, 0, later.next_offset - 1)]
+        assert _plain(analyzer.analyze(everything)) == _plain(whole.analyze(everything))
+    assert analyzer.waiting() == 0
 
 
 def test_what_was_stored_and_not_handed_over_is_loaded_when_it_is_asked_for(
