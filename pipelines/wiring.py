@@ -8,10 +8,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from actors.analyzer_pool import SentimentPool, ServingShards, TechnicalPool
 from actors.analyzers import SentimentActor, Shard, TechnicalActor, shard_name
 from actors.partition_consumer import ConsumerSpec, MakeHandler, PartitionConsumer
 from actors.ray_port import ActorSpec
+from actors.shard_calls import SentimentPool, ServingShards, TechnicalPool
 from pipelines.versions import version
 from vnpulse.errors import SchemaUnavailable, UserError
 from vnpulse.kafka.admin import KafkaAdmin

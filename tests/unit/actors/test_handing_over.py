@@ -16,8 +16,8 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from actors.analyzer_pool import TechnicalPool
 from actors.analyzers import Answer, Shard, TechnicalActor
+from actors.shard_calls import TechnicalPool
 from tests.unit.pipelines.test_wiring import settings as settings_of
 from vnpulse.analysis import AnalysisRequest
 from vnpulse.batches import BarBatch, Series

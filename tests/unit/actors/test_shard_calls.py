@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray.exceptions import ActorDiedError, GetTimeoutError
 
-from actors import analyzer_pool
-from actors.analyzer_pool import SentimentPool, ServingShards, TechnicalPool
+from actors import shard_calls
 from actors.analyzers import Answer
+from actors.shard_calls import SentimentPool, ServingShards, TechnicalPool
 from vnpulse.analysis import AnalysisRequest
 from vnpulse.batches import BarBatch, NewsBatch, Series
 from vnpulse.errors import AnalyzerUnavailable, StoreUnavailable
@@ -201,7 +201,7 @@ class SlowShards:
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> SlowShards:
     shards = SlowShards()
-    monkeypatch.setattr(analyzer_pool, "ray", shards)
+    monkeypatch.setattr(shard_calls, "ray", shards)
     return shards
 
 
@@ -270,7 +270,7 @@ def test_no_requests_are_no_calls(pool: Any) -> None:
 def test_a_shard_that_is_being_replaced_is_looked_for_until_it_is_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(analyzer_pool, "LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr(shard_calls, "LOOK_AGAIN_S", 0.0)
     pool = LocalTechnicalPool(2)
     pool.shards.at_once = 3
     away = [AnalyzerUnavailable("technical/0 is not running")] * 3
@@ -284,7 +284,7 @@ def test_a_shard_that_is_being_replaced_is_looked_for_until_it_is_back(
     pool._ask = ask  # type: ignore[method-assign]
     results = pool.analyze([AnalysisRequest(symbol, "r") for symbol in SYMBOLS])
     assert sorted(result.symbol for result in results) == sorted(SYMBOLS)
-    monkeypatch.setattr(analyzer_pool, "REPLACED_WITHIN_S", 0.0)
+    monkeypatch.setattr(shard_calls, "REPLACED_WITHIN_S", 0.0)
     away += [AnalyzerUnavailable("technical/0 is not running")]
     with pytest.raises(AnalyzerUnavailable):
         pool.analyze([AnalysisRequest("FPT", "r")])
@@ -308,7 +308,7 @@ def test_how_many_shards_serve_is_read_now_and_then_and_remembered(monkeypatch: 
     assert serving() == 1
     control.state = PoolState(serving=2, wanted=3)
     assert serving() == 1
-    monkeypatch.setattr(analyzer_pool, "SERVING_FOR_S", 0.0)
+    monkeypatch.setattr(shard_calls, "SERVING_FOR_S", 0.0)
     serving._due_s = 0.0
     assert serving() == 2
     control.state = StoreUnavailable("away")
