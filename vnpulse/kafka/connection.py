@@ -11,11 +11,14 @@ from typing import Any
 
 from kafka.errors import (
     AuthorizationError,
+    InvalidProducerEpochError,
     KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
     NodeNotReadyError,
+    OutOfOrderSequenceNumberError,
     SaslAuthenticationFailedError,
+    UnknownProducerIdError,
     UnsupportedSaslMechanismError,
 )
 
@@ -27,6 +30,10 @@ BOOTSTRAP_TIMEOUT_MS = 15_000
 """Long enough for a broker that is just starting, short enough for a person who mistyped an address."""
 
 CODEC_MODULES = {"gzip": "gzip", "snappy": "snappy", "lz4": "lz4.frame", "zstd": "zstandard"}
+
+LOST_COUNT = (OutOfOrderSequenceNumberError, UnknownProducerIdError, InvalidProducerEpochError)
+"""The broker and an idempotent producer do not agree on what was sent last: a broker died, or a batch of it
+was given up. Nothing is wrong with the records, and a new producer counts from the beginning."""
 
 
 class KafkaRefused(VnpulseError):
@@ -125,7 +132,7 @@ def translated(settings: KafkaSettings, doing: str) -> Iterator[None]:
             raise KafkaDenied(
                 f"{doing}: {who} is not authorised on Kafka at {where}: {_said(error)}"
             ) from error
-        if error.retriable:
+        if error.retriable or isinstance(error, LOST_COUNT):
             raise BrokerUnavailable(f"{doing}: Kafka at {where}: {error!r}") from error
         raise KafkaRefused(f"{doing}: Kafka at {where}: {error!r}") from error
 

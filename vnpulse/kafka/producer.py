@@ -12,7 +12,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from vnpulse.kafka.client_sensors import REQUEST_LATENCY, observe
-from vnpulse.kafka.connection import client_options, translated
+from vnpulse.kafka.connection import LOST_COUNT, client_options, translated
 from vnpulse.metrics import NO_METRICS, Metrics
 from vnpulse.settings import KafkaSettings
 from vnpulse.streaming.outputs import Headers
@@ -45,7 +45,9 @@ class Unflushed:
 
     def failed(self, topic: str, error: BaseException) -> None:
         """Note that one record did not arrive; called on the sender's thread."""
-        self.error = error
+        # After a record that is refused, those behind it are out of order for the broker.
+        if self.error is None or isinstance(self.error, LOST_COUNT):
+            self.error = error
         self._failures[topic] += 1
 
     def report(self, metrics: Metrics, answered: bool) -> None:
