@@ -84,11 +84,11 @@ def await_group_coordinator(stack: StackUnderTest) -> None:
     assert eventually(answers)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def make_trial(
     stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], Trial]]:
-    """Makes deployments that last until the end of the session, for fixtures of a larger scope."""
+    """Makes deployments that last as long as the tests of a module: longer, they would slow all others."""
     made: list[Trial] = []
 
     def make() -> Trial:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.trial import Trial
+from tests.integration.trial import StackUnderTest, Trial
 
 
 @pytest.fixture(scope="session")
-def running(make_trial: Callable[[], Trial]) -> Trial:
+def running(stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
     """All pipelines in one driver, as `vnpulse up` runs them."""
-    trial = make_trial()
+    trial = Trial(stack, tmp_path_factory.mktemp("running"))
     trial.apply_topics()
     trial.run_pipelines("run")
-    return trial
+    yield trial
+    trial.close()
