@@ -6,6 +6,9 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.11 python3.12,$(shell $(p) -c 
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 
+# Where it is set, each of many processes would compile Ray, torch and ourselves again whenever it starts.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test setup lint unit cluster-test simulate-gpu gpu-test clean
 .DELETE_ON_ERROR:
 
@@ -13,7 +16,7 @@ run: setup
 	$(BIN)/vnpulse demo
 
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: setup
 	$(BIN)/ruff check .

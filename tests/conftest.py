@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -19,6 +20,10 @@ from vnpulse.errors import BrokerUnavailable
 from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.settings import KafkaSettings
 from vnpulse.topics import TopicChange, TopicSpec
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
 
 LOGICAL_CPUS, LOGICAL_GPUS = 8, 2
 """What Ray schedules by, whatever the machine has."""
@@ -38,6 +43,19 @@ hypothesis.settings.load_profile("untimed")
 def pytest_configure() -> None:
     """Whoever kills `make test` ends the tests too, and with them all that they started."""
     end_with_parent()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """With `-n 2`: one process has all tests that use the stack or brokers, beside it the other ones run."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneStack(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if file.startswith("tests/unit/") else "stack"
+
+    return OneStack(config, log)
 
 
 @pytest.fixture(scope="session")
