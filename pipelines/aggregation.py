@@ -29,6 +29,7 @@ from vnpulse.topics import ALERTS, RESULTS
 
 def make_handler(settings: Settings, outputs: Outputs, dead_letters: DeadLetters) -> ResultHandler:
     """Connect a ResultHandler; runs inside the consuming actor."""
+    assert outputs.holding is not None  # the only lane: see ``actors``
     codecs = open_codecs(settings)
     clock = SystemClock()
     passage = KafkaPassage(settings.kafka, BrokerOffsets(settings.kafka, "vnpulse-aggregation"), clock)
@@ -43,6 +44,7 @@ def make_handler(settings: Settings, outputs: Outputs, dead_letters: DeadLetters
         frontier=Frontier(passage, int(settings.aggregation.wait_s * 1000), clock),
         store=AlertStore(connect(settings.store)),
         outputs=outputs,
+        holding=outputs.holding,
         dead_letters=dead_letters,
         alert_topic=settings.kafka.topic(ALERTS),
         clock=clock,

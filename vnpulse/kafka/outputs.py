@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from vnpulse.kafka.progress import Progress, SoleProgress
 from vnpulse.kafka.protocols import Producer
-from vnpulse.streaming.outputs import Headers
+from vnpulse.streaming.outputs import Headers, Holding
 
 
 class PlainOutputs:
@@ -22,6 +22,11 @@ class PlainOutputs:
         self._producer = producer
         self._progress = progress or SoleProgress()
 
+    @property
+    def holding(self) -> Holding | None:
+        """The consumer's. See Outputs."""
+        return self._progress.holding
+
     def claim(self) -> None:
         """Do nothing: two consumers of one partition would repeat each other's work, harmlessly."""
 
@@ -30,14 +35,6 @@ class PlainOutputs:
     ) -> None:
         """Queue one record. See Outputs."""
         self._producer.send(topic, key, value, headers)
-
-    def hold(self, partition: int, offset: int | None, note: str) -> None:
-        """Hold back what is committed. See Outputs."""
-        self._progress.hold(partition, offset, note)
-
-    def found(self, partition: int) -> tuple[int, str]:
-        """Return what was committed. See Outputs."""
-        return self._progress.found(partition)
 
     def publish(self, offsets: Mapping[int, int]) -> Iterator[int]:
         """Flush, and then all partitions are done. See Outputs."""

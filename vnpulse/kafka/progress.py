@@ -10,6 +10,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from vnpulse.streaming.outputs import Holding
+
 
 class Committed(NamedTuple):
     """What Kafka keeps of a group and partition: the next offset, and a text beside it."""
@@ -33,17 +35,15 @@ class Progress(Protocol):
     lane: str
     """Which of several loops on the same partitions; empty for the only one."""
 
+    @property
+    def holding(self) -> Holding | None:
+        """How this loop has less committed than it read; None if what is beside the offset is not its own."""
+
     def moving(self, partition: int, offset: int) -> AbstractContextManager[Committed]:
         """Give what to commit when this loop goes on at ``offset``; it counts if the block succeeds."""
 
     def resumed(self, partition: int, committed: Committed) -> int:
         """Return where this loop starts, given what the group has committed."""
-
-    def hold(self, partition: int, offset: int | None, note: str) -> None:
-        """Until it is said otherwise, commit ``note``, and no offset beyond ``offset``."""
-
-    def found(self, partition: int) -> Committed:
-        """Return what was committed when the partition was taken up last."""
 
     def moves(self, partition: int, offset: int) -> bool:
         """Say whether the committed offset changes when this loop goes on at ``offset``."""
@@ -59,12 +59,17 @@ class SoleProgress:
         self._held: dict[int, tuple[int | None, str]] = {}
         self._committed: dict[int, int] = {}
 
+    @property
+    def holding(self) -> Holding:
+        """Itself. See Progress."""
+        return self
+
     def hold(self, partition: int, offset: int | None, note: str) -> None:
-        """Take note. See Progress."""
+        """Take note. See Holding."""
         self._held[partition] = offset, note
 
     def found(self, partition: int) -> Committed:
-        """Return it. See Progress."""
+        """Return it. See Holding."""
         return self._resumed.get(partition, Committed(0))
 
     @contextmanager
@@ -137,6 +142,8 @@ class Lanes:
 class Lane:
     """One of several loops. See Progress."""
 
+    holding = None
+
     def __init__(self, lanes: Lanes, name: str) -> None:
         self._lanes = lanes
         self.lane = name
@@ -148,14 +155,6 @@ class Lane:
     def resumed(self, partition: int, committed: Committed) -> int:
         """See Lanes."""
         return self._lanes.resumed(self.lane, partition, committed)
-
-    def hold(self, partition: int, offset: int | None, note: str) -> None:
-        """Refuse: what is beside the offset is the lanes' own."""
-        raise NotImplementedError("a lane holds nothing back")
-
-    def found(self, partition: int) -> Committed:
-        """Refuse, for the same reason."""
-        raise NotImplementedError("a lane has no note")
 
     def moves(self, partition: int, offset: int) -> bool:
         """Return True: where this lane is always matters."""

@@ -20,7 +20,7 @@ from vnpulse.kafka.producer import FLUSH_TIMEOUT_S, MAX_BLOCK_MS, MAX_REQUEST_BY
 from vnpulse.kafka.progress import Progress
 from vnpulse.metrics import NO_METRICS, Metrics
 from vnpulse.settings import KafkaSettings
-from vnpulse.streaming.outputs import Headers
+from vnpulse.streaming.outputs import Headers, Holding
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +85,11 @@ class TransactionalOutputs:
         self._unanswered: dict[int, Future[None]] = {}
         self._threads = ThreadPoolExecutor(len(self._partitions), thread_name_prefix="transaction")
 
+    @property
+    def holding(self) -> Holding | None:
+        """The consumer's. See Outputs."""
+        return self._progress.holding
+
     def claim(self) -> None:
         """Fence whoever consumed these partitions before, and abort what it left open. See Outputs."""
         for partition in self._partitions:
@@ -128,14 +133,6 @@ class TransactionalOutputs:
         """Keep one record for the transaction of partition ``cause``. See Outputs."""
         raw_key = key.encode() if isinstance(key, str) else key
         self._sent[cause].append(_Record(topic, raw_key, value, list(headers)))
-
-    def hold(self, partition: int, offset: int | None, note: str) -> None:
-        """Hold back what is committed. See Outputs."""
-        self._progress.hold(partition, offset, note)
-
-    def found(self, partition: int) -> tuple[int, str]:
-        """Return what was committed. See Outputs."""
-        return self._progress.found(partition)
 
     def publish(self, offsets: Mapping[int, int]) -> Iterator[int]:
         """Commit one transaction for each partition of ``offsets``, at the same time. See Outputs.

@@ -19,7 +19,7 @@ from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.messages import Alert, AnalysisResult, AnalysisType, Encode, RecordRef, encode
 from vnpulse.metrics import NO_METRICS, Metrics
 from vnpulse.store.alerts import AlertStore, Snapshot
-from vnpulse.streaming.outputs import Outputs
+from vnpulse.streaming.outputs import Holding, Outputs
 
 _decode_result: Decode[AnalysisResult] = msgspec.json.Decoder(AnalysisResult).decode
 
@@ -140,6 +140,7 @@ class ResultHandler:
         frontier: Frontier,
         store: AlertStore,
         outputs: Outputs,
+        holding: Holding,
         dead_letters: DeadLetters,
         alert_topic: str,
         clock: Clock,
@@ -153,6 +154,7 @@ class ResultHandler:
         self._frontier = frontier
         self._store = store
         self._outputs = outputs
+        self._holding = holding
         self._dead_letters = dead_letters
         self._alert_topic = alert_topic
         self._clock = clock
@@ -218,7 +220,7 @@ class ResultHandler:
             seen_to=snapshot.read_to,
             seen_of={symbol: read_to for symbol, (read_to, _) in snapshot.states.items()},
             out_below=start,
-            out=_note(*self._outputs.found(batch.partition), start),
+            out=_note(*self._holding.found(batch.partition), start),
             states={symbol: decode_state(state) for symbol, (_, state) in snapshot.states.items()},
         )
         return known
@@ -358,7 +360,7 @@ class ResultHandler:
         if known.catching_up:
             # What was committed says more than what is known again.
             low, note = known.out_below, known.out
-        self._outputs.hold(partition, low, _encode_note(note).decode())
+        self._holding.hold(partition, low, _encode_note(note).decode())
 
     def _save_snapshots(self) -> None:
         for partition, known in self._partitions.items():

@@ -55,7 +55,7 @@ class Handler(Protocol):
     loop seek back, and commits nothing. It must be idempotent: a batch may come again after any
     failure. It may raise; errors with ``retriable`` set are retried in place.
 
-    A handler may keep records back and go on reading: it has the outputs commit less (``Outputs.hold``),
+    A handler may keep records back and go on reading: it has less committed (``Holding``),
     and names in ``waiting`` the partitions whose records it has, with the offset that it has read to.
     It gets an empty batch of those when nothing comes, soon and again and again, and returns no offset
     for it while nothing is due. Before each poll it is told where the source is: all below was handled.

@@ -8,6 +8,16 @@ from typing import Protocol
 Headers = Iterable[tuple[str, bytes]]
 
 
+class Holding(Protocol):
+    """What is committed for a handler that reads further than it is done, and what was."""
+
+    def hold(self, partition: int, offset: int | None, note: str) -> None:
+        """Until it is said otherwise, commit ``note`` for ``partition``, and no offset beyond ``offset``."""
+
+    def found(self, partition: int) -> tuple[int, str]:
+        """Return the offset and the note that were committed when ``partition`` was taken up last."""
+
+
 class Outputs(Protocol):
     """The way of one consumer's records to the broker; vnpulse.kafka has a plain and a transactional one.
 
@@ -18,6 +28,10 @@ class Outputs(Protocol):
     transactional: bool
     """Whether ``publish`` commits the offsets too; else the loop does, through its source."""
 
+    @property
+    def holding(self) -> Holding | None:
+        """How less is committed than was read; None where several loops share the partitions."""
+
     def claim(self) -> None:
         """Become the only one who can publish for these partitions. Does nothing the second time."""
 
@@ -25,15 +39,6 @@ class Outputs(Protocol):
         self, cause: int, topic: str, key: str | bytes | None, value: bytes | None, headers: Headers = ()
     ) -> None:
         """Queue one record, caused by records of partition ``cause``."""
-
-    def hold(self, partition: int, offset: int | None, note: str) -> None:
-        """Until it is said otherwise, commit ``note`` for ``partition``, and no offset beyond ``offset``.
-
-        For a handler that has read further than it is done; ``found`` gives it the note back.
-        """
-
-    def found(self, partition: int) -> tuple[int, str]:
-        """Return the offset and the note that were committed when ``partition`` was taken up last."""
 
     def publish(self, offsets: Mapping[int, int]) -> Iterator[int]:
         """Make what was sent durable and yield each partition of ``offsets`` when its part is.

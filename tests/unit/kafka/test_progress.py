@@ -32,6 +32,11 @@ def test_a_loop_that_holds_something_back_commits_no_further_and_finds_its_note_
     assert successor.found(0) == committed
 
 
+def test_only_a_loop_that_is_alone_on_a_partition_may_hold_something_back() -> None:
+    assert SoleProgress().holding is not None
+    assert Lanes(NAMES).lane("technical").holding is None
+
+
 @pytest.mark.parametrize(
     ("note", "offset"),
     [('{"technical":3,"sentiment":9}', 9), ("", 3), ("by hand", 3), ('{"technical":3}', 3)],

@@ -53,12 +53,6 @@ class FakeOutputs:
         self._journal.note(f"send {topic}")
         self.sent.append(Sent(cause, topic, key, value, {name: text.decode() for name, text in headers}))
 
-    def hold(self, partition: int, offset: int | None, note: str) -> None:
-        pass
-
-    def found(self, partition: int) -> tuple[int, str]:
-        return 0, ""
-
     def to(self, topic: str) -> list[Sent]:
         return [sent for sent in self.sent if sent.topic == topic]
 

@@ -24,6 +24,7 @@ from vnpulse.aggregation.order import Frontier
 from vnpulse.clock import ManualClock
 from vnpulse.errors import StoreUnavailable
 from vnpulse.kafka.dead_letters import DeadLetters
+from vnpulse.kafka.progress import SoleProgress
 from vnpulse.messages import Alert
 from vnpulse.streaming.aggregation import SNAPSHOT_PERIOD_MS, ResultHandler
 
@@ -200,7 +201,8 @@ def test_in_transactions_every_alert_and_dead_letter_is_there_once_whatever_fail
 
 def handler(store: Any, outputs: Any, clock: ManualClock) -> ResultHandler:
     frontier = Frontier(Through(), 0, clock)
-    return ResultHandler(aggregator(), frontier, store, outputs, DeadLetters(outputs, "test"), ALERTS, clock)
+    dead_letters = DeadLetters(outputs, "test")
+    return ResultHandler(aggregator(), frontier, store, outputs, SoleProgress(), dead_letters, ALERTS, clock)
 
 
 def test_alerts_are_in_the_store_before_they_are_published_and_the_state_moves_on_after(

@@ -127,12 +127,6 @@ class TopicOutputs:
     def claim(self) -> None:
         pass
 
-    def hold(self, partition: int, offset: int | None, note: str) -> None:
-        self._world.progress.hold(partition, offset, note)
-
-    def found(self, partition: int) -> Committed:
-        return self._world.progress.found(partition)
-
     def send(self, cause: int, topic: str, key: Any, value: Any, headers: Any = ()) -> None:
         assert cause == 2
         self._queued.append((topic, key, value, list(headers)))
@@ -235,6 +229,7 @@ class World:
             Frontier(self.passage(), self.wait_ms, self.clock),
             self.store,  # type: ignore[arg-type]
             self.outputs,
+            self.progress,
             DeadLetters(self.outputs, "test"),
             ALERTS,
             self.clock,
