@@ -12,6 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 from training.headlines import FOLDER, Headline, Title
 from vnpulse.sentiment.settings import Label
@@ -26,8 +27,6 @@ MARKS: dict[str, Label] = {
     "P": "positive",
 }
 """Plainly bad, mildly bad, neutral, mildly good, plainly good for the holder."""
-
-_CLASSES: dict[str, Label] = {"negative": "negative", "neutral": "neutral", "positive": "positive"}
 
 _BELIEF: dict[str, tuple[float, float, float]] = {
     "N": (0.95, 0.04, 0.01),
@@ -49,7 +48,7 @@ def key(title: str) -> str:
 
 def settled(readings: Sequence[str]) -> Label:
     """Return the class that most ``readings`` have; if all differ, the last one's."""
-    classes = [MARKS.get(reading) or _CLASSES[reading] for reading in readings]
+    classes = [MARKS.get(reading, cast(Label, reading)) for reading in readings]
     (most, count), *_ = Counter(classes).most_common(1)
     return most if count > 1 else classes[-1]
 
