@@ -16,8 +16,9 @@ from vnpulse.kafka.clients import open_measured_consumer, open_producer
 from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.kafka.outputs import PlainOutputs
 from vnpulse.kafka.progress import Lanes, Progress, SoleProgress
+from vnpulse.kafka.settings import PipelineName
 from vnpulse.kafka.transactions import TransactionalOutputs
-from vnpulse.settings import PipelineName, Settings
+from vnpulse.settings import Settings
 from vnpulse.streaming.loop import Handler, LoopHealth, PartitionLoop
 from vnpulse.streaming.outputs import Outputs
 from vnpulse.topics import load_topics

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from actors.analyzers import shard_name
 from actors.autoscaler import LOOK_PERIOD_S, Autoscaler, Bounds, Seen
 from actors.ray_port import ActorPort, ActorSpec
-from vnpulse.settings import AnalyzerPlacement, PlacementSettings
+from vnpulse.placement import AnalyzerPlacement, PlacementSettings
 from vnpulse.store.control import PoolState
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,8 @@ from pipelines import runtime
 from pipelines.plan import PIPELINES, PipelinePlanner
 from vnpulse.analysis import AnalysisRequest
 from vnpulse.messages import AnalysisResult
-from vnpulse.settings import JsonLinesChannel, Settings
+from vnpulse.notification.settings import JsonLinesChannel
+from vnpulse.settings import Settings
 
 PERIOD_S = 0.01
 PROBE_TIMEOUT_S = 2.0

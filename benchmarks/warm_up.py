@@ -24,9 +24,9 @@ from vnpulse.embedded.mongo import MongoConfig, MongoServer
 from vnpulse.embedded.ports import PortBook
 from vnpulse.market import load_market
 from vnpulse.messages import DAY_MS
-from vnpulse.settings import StoreSettings
 from vnpulse.store.bars import BarStore
 from vnpulse.store.connection import connect
+from vnpulse.store.settings import StoreSettings
 from vnpulse.technical.analyzer import TechnicalAnalyzer
 from vnpulse.technical.settings import TechnicalSettings
 from vnpulse.topics import PRICES

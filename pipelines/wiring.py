@@ -16,9 +16,11 @@ from pipelines.versions import version
 from vnpulse.errors import SchemaUnavailable, UserError
 from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.connection import require_codecs
+from vnpulse.kafka.settings import PipelineName
 from vnpulse.messages import AnalysisType
+from vnpulse.placement import AnalyzerPlacement, ConsumerPlacement
 from vnpulse.serialization.codecs import open_codecs
-from vnpulse.settings import AnalyzerPlacement, ConsumerPlacement, PipelineName, Settings
+from vnpulse.settings import Settings
 from vnpulse.store.connection import connect
 from vnpulse.store.control import ControlStore
 from vnpulse.topics import CONSUMED, PRICES, dead_letter_topic, load_topics

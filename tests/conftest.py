@@ -18,7 +18,7 @@ from vnpulse.embedded.parent import end_with_parent
 from vnpulse.embedded.stack import EmbeddedConfig, EmbeddedStack
 from vnpulse.errors import BrokerUnavailable
 from vnpulse.kafka.admin import KafkaAdmin
-from vnpulse.settings import KafkaSettings
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.topics import TopicChange, TopicSpec
 
 if TYPE_CHECKING:

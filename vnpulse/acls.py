@@ -11,7 +11,7 @@ from pydantic import Field
 
 from vnpulse.configuration import CONFIG_DIR, load_model
 from vnpulse.errors import SettingsError
-from vnpulse.settings import KafkaSettings
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.strict_model import StrictModel
 from vnpulse.topics import CONSUMED, HEALTH_TOPIC
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pydantic import SecretStr
 
 from vnpulse.embedded.kafka_security import NodeSecurity
+from vnpulse.embedded.settings import EmbeddedSettings
 from vnpulse.embedded.stack import EmbeddedConfig, StackAddresses, read_addresses
 from vnpulse.errors import UserError
+from vnpulse.kafka.security import KafkaSecurity
 from vnpulse.security.trial import BROKER_USER, TrialFolder
-from vnpulse.settings import EmbeddedSettings, KafkaSecurity, Settings
+from vnpulse.settings import Settings
 
 
 def embedded_config(settings: Settings) -> EmbeddedConfig:
@@ -38,7 +40,7 @@ def resolve(settings: Settings) -> Settings:
     """Return ``settings`` with every address filled in.
 
     With an embedded section they are those of the stack that runs in its state folder; raises
-    UserError if none does.
+    StackNotRunning if none does.
     """
     if settings.embedded is None:
         return settings

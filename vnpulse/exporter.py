@@ -21,8 +21,8 @@ from prometheus_client.registry import Collector
 
 from vnpulse.errors import BrokerUnavailable, VnpulseError
 from vnpulse.kafka.observer import ClusterReading, KafkaObserver
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.metric_families import CLUSTER_FAMILIES
-from vnpulse.settings import KafkaSettings
 from vnpulse.store.status import StatusStore
 from vnpulse.topics import CONSUMED, load_topics
 

@@ -13,7 +13,7 @@ import pytest
 from kafka import KafkaAdminClient
 
 from vnpulse.embedded.kafka_cluster import KafkaCluster, KafkaClusterConfig
-from vnpulse.settings import KafkaSettings
+from vnpulse.kafka.settings import KafkaSettings
 
 
 @pytest.fixture(scope="package")

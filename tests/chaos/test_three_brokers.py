@@ -18,7 +18,8 @@ from vnpulse.errors import BrokerUnavailable, VnpulseError
 from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.consumer import AssignedConsumer
 from vnpulse.kafka.producer import StockKafkaProducer
-from vnpulse.settings import KafkaSettings, ProducerTuning
+from vnpulse.kafka.settings import KafkaSettings
+from vnpulse.kafka.tuning import ProducerTuning
 from vnpulse.topics import TopicChange, TopicSpec, plan
 
 # kafka-python leaves the socket of a connection that failed to the garbage collector, and the log

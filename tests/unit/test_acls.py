@@ -8,7 +8,7 @@ import pytest
 
 from vnpulse.acls import Acl, compare, load_acls, wanted_acls
 from vnpulse.errors import SettingsError
-from vnpulse.settings import KafkaSettings
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.topics import CONSUMED, HEALTH_TOPIC, dead_letter_topic, load_topics
 
 KAFKA = KafkaSettings(topic_prefix="p.")

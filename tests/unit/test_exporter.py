@@ -8,7 +8,7 @@ from vnpulse.errors import BrokerUnavailable
 from vnpulse.exporter import Exporter, Growth
 from vnpulse.kafka.admin import PartitionLag
 from vnpulse.kafka.observer import ClusterReading, KafkaObserver
-from vnpulse.settings import KafkaSettings
+from vnpulse.kafka.settings import KafkaSettings
 
 
 class FlakyObserver(KafkaObserver):

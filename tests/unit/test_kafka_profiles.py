@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from vnpulse.errors import SettingsError
+from vnpulse.kafka.settings import KafkaSettings
+from vnpulse.kafka.tuning import ConsumerTuning, ProducerTuning
 from vnpulse.kafka_profiles import load_profiles
-from vnpulse.settings import ConsumerTuning, KafkaSettings, ProducerTuning, Settings, load_settings
+from vnpulse.settings import Settings, load_settings
 
 
 def load(folder: Path, kafka: str) -> Settings:

@@ -9,9 +9,7 @@ from ray._private.label_utils import validate_label_selector
 
 from vnpulse.aggregation.rules import load_rules
 from vnpulse.configuration import CONFIG_DIR, masked
-from vnpulse.deployment import embedded_config, require_embedded, resolve, with_addresses
-from vnpulse.embedded.stack import StackAddresses
-from vnpulse.errors import SettingsError, UserError
+from vnpulse.errors import SettingsError
 from vnpulse.market import load_market
 from vnpulse.sentiment.lexicon import Lexicon
 from vnpulse.sentiment.symbols import SymbolFinder
@@ -97,12 +95,6 @@ def test_who_computes_on_a_gpu_must_ask_for_one(load: Any) -> None:
     cuda = "embedded: {}\ntechnical: {device: cuda}\n"
     assert "technical.device cuda needs placement.technical.num_gpus above 0" in error(load, cuda)
     assert load(f"{cuda}placement: {{technical: {{num_gpus: 0.25}}}}\n").technical.device == "cuda"
-
-
-def test_an_embedded_stack_may_use_another_store(load: Any) -> None:
-    settings = load("embedded: {}\n", MONGODB_URI=URI)
-    assert embedded_config(settings).with_mongo is False
-    assert embedded_config(load("embedded: {}\n")).with_mongo is True
 
 
 def test_an_empty_variable_of_the_environment_counts_as_none(load: Any) -> None:
@@ -283,44 +275,6 @@ def test_paths_do_not_depend_on_the_folder_that_an_actor_works_in(load: Any) -> 
     settings = load("embedded: {}\nchannels: [{kind: jsonl, path: alerts.jsonl}]\n")
     assert settings.channels[0].path == Path.cwd() / "alerts.jsonl"
     assert settings.embedded.state_dir == Path.cwd() / ".vnpulse"
-
-
-ADDRESSES = StackAddresses(
-    owner_pid=1,
-    started_at="2025-07-28T02:00:00Z",
-    kafka_bootstrap="127.0.0.1:9092",
-    mongo_uri="mongodb://127.0.0.1:27017/",
-    ray_address="127.0.0.1:6379",
-    ray_dashboard_url="http://127.0.0.1:8265",
-)
-
-
-def test_an_embedded_stack_fills_in_its_addresses(load: Any) -> None:
-    settings = with_addresses(load("embedded: {}\nkafka: {topic_prefix: t.}\n"), ADDRESSES)
-    assert settings.embedded is None
-    assert settings.kafka.bootstrap_servers == ("127.0.0.1:9092",)
-    assert settings.kafka.topic_prefix == "t."
-    assert settings.store.uri.get_secret_value() == "mongodb://127.0.0.1:27017/"
-    assert (settings.ray.address, settings.ray.dashboard_url) == ("127.0.0.1:6379", "http://127.0.0.1:8265")
-    assert resolve(settings) is settings
-
-
-def test_a_store_of_one_s_own_stays_although_the_stack_is_embedded(load: Any) -> None:
-    settings = with_addresses(load("embedded: {}\n", MONGODB_URI=URI), ADDRESSES)
-    assert settings.store.uri == SecretStr(URI)
-    assert PASSWORD not in repr(settings)
-
-
-def test_an_existing_cluster_has_no_embedded_stack_to_act_on(load: Any) -> None:
-    with pytest.raises(UserError, match="existing cluster"):
-        require_embedded(load(CLUSTER, MONGODB_URI=URI))
-
-
-def test_resolving_without_a_running_stack_is_an_error_of_the_user(load: Any, tmp_path: Path) -> None:
-    from vnpulse.errors import VnpulseError
-
-    with pytest.raises(VnpulseError):
-        resolve(load(f"embedded: {{state_dir: '{tmp_path / 'none'}'}}\n"))
 
 
 def test_a_pipeline_may_consume_otherwise_than_the_others(load: Any) -> None:

@@ -13,7 +13,7 @@ from vnpulse.acls import Acl, compare, load_acls, wanted_acls
 from vnpulse.cli.options import DEFAULT, ConfigOption, JsonOption, out, running_settings
 from vnpulse.configuration import CONFIG_DIR
 from vnpulse.kafka.acls import AclAdmin
-from vnpulse.settings import KafkaSettings
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.topics import load_topics
 
 app = typer.Typer(no_args_is_help=True, help="Compare and set the ACLs of configs/acls.yaml.")

@@ -12,8 +12,8 @@ from rich.table import Table
 from vnpulse.cli.options import DEFAULT, ConfigOption, JsonOption, err, out, running_settings
 from vnpulse.errors import UserError
 from vnpulse.kafka.bench import Measurement, measure
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.kafka_profiles import load_profiles
-from vnpulse.settings import KafkaSettings
 
 app = typer.Typer(no_args_is_help=True, help="Measure the cluster at hand.")
 

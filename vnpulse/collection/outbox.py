@@ -10,9 +10,9 @@ from vnpulse.clock import Clock
 from vnpulse.decoding import Rejection
 from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.kafka.producer import StockKafkaProducer
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.messages import Alert, AnalysisTrigger, Encode, NewsItem, PriceBar, encode
 from vnpulse.publishing import BarReader, NewsReader, Reader, unplaced
-from vnpulse.settings import KafkaSettings
 from vnpulse.topics import ALERTS, NEWS, PRICES, TRIGGERS
 
 

@@ -22,7 +22,7 @@ from kafka.errors import KafkaError, SecurityDisabledError
 from vnpulse.acls import Acl
 from vnpulse.errors import BrokerUnavailable, UserError
 from vnpulse.kafka.connection import KafkaRefused, client_options, translated
-from vnpulse.settings import KafkaSettings
+from vnpulse.kafka.settings import KafkaSettings
 
 VISIBLE_TIMEOUT_S = 10.0
 VISIBLE_PERIOD_S = 0.05

@@ -23,7 +23,7 @@ from kafka.structs import TopicPartition
 
 from vnpulse.kafka.connection import client_options, translated
 from vnpulse.kafka.progress import Committed
-from vnpulse.settings import KafkaSettings
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.topics import TopicChange, TopicSpec, TopicState
 
 COORDINATOR_TIMEOUT_S = 10.0

@@ -16,7 +16,7 @@ from vnpulse.errors import BrokerUnavailable
 from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.clients import open_consumer, open_producer
 from vnpulse.kafka.protocols import Consumer
-from vnpulse.settings import KafkaSettings
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.topics import TopicChange, TopicSpec
 
 PARTITIONS = 3

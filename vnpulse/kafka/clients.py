@@ -10,8 +10,8 @@ from vnpulse.kafka.measured import MeasuredConsumer
 from vnpulse.kafka.producer import StockKafkaProducer
 from vnpulse.kafka.progress import Progress
 from vnpulse.kafka.protocols import Consumer, Producer
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.metrics import NO_METRICS, Metrics
-from vnpulse.settings import KafkaSettings
 from vnpulse.topics import TopicSpec
 
 # Where it is chosen only: its library takes 20 MB of every process.

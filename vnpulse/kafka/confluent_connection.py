@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from vnpulse.errors import BrokerUnavailable
 from vnpulse.kafka.connection import BOOTSTRAP_TIMEOUT_MS, KafkaDenied, KafkaRefused, client_options
-from vnpulse.settings import KafkaSettings
+from vnpulse.kafka.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from vnpulse.kafka.confluent_connection import (
     translated,
 )
 from vnpulse.kafka.progress import Committed, Progress, SoleProgress
-from vnpulse.settings import KafkaSettings
+from vnpulse.kafka.settings import KafkaSettings
 
 QUEUED_KILOBYTES = 16_384
 """What is fetched ahead of polls; the library's own 64 MB a consumer is more than a whole actor takes."""

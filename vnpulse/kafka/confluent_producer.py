@@ -14,8 +14,8 @@ from vnpulse.kafka.confluent_connection import (
     translated,
 )
 from vnpulse.kafka.producer import FLUSH_TIMEOUT_S, MAX_BLOCK_MS, MAX_REQUEST_BYTES, Unflushed
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.metrics import NO_METRICS, Metrics
-from vnpulse.settings import KafkaSettings
 from vnpulse.topics import TopicSpec
 
 QUEUED_RECORDS = 10_000_000

@@ -24,7 +24,8 @@ from kafka.errors import (
 
 from vnpulse.errors import BrokerUnavailable, SettingsError, VnpulseError
 from vnpulse.kafka.client import Client, ListenerRefused
-from vnpulse.settings import KafkaSecurity, KafkaSettings
+from vnpulse.kafka.security import KafkaSecurity
+from vnpulse.kafka.settings import KafkaSettings
 
 BOOTSTRAP_TIMEOUT_MS = 15_000
 """Long enough for a broker that is just starting, short enough for a person who mistyped an address."""

@@ -16,7 +16,7 @@ from vnpulse.errors import VnpulseError
 from vnpulse.kafka.client_sensors import FETCH_LATENCY, observe
 from vnpulse.kafka.connection import client_options, translated
 from vnpulse.kafka.progress import Committed, Progress, SoleProgress
-from vnpulse.settings import KafkaSettings
+from vnpulse.kafka.settings import KafkaSettings
 
 COMMIT_TIMEOUT_MS = 30_000
 

@@ -22,7 +22,7 @@ from vnpulse.kafka.connection import client_options, translated
 from vnpulse.kafka.consumer import AssignedConsumer, LoggedRecord
 from vnpulse.kafka.dead_letters import OWN_HEADERS
 from vnpulse.kafka.producer import FLUSH_TIMEOUT_S, MAX_BLOCK_MS, MAX_REQUEST_BYTES
-from vnpulse.settings import KafkaSettings
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.topics import DEAD_LETTER_SUFFIX
 
 MAX_REDRIVES = 3

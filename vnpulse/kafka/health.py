@@ -15,7 +15,7 @@ from vnpulse.errors import BrokerUnavailable
 from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.connection import client_options, translated
 from vnpulse.kafka.consumer import AssignedConsumer
-from vnpulse.settings import KafkaSettings
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.topics import HEALTH_TOPIC, TopicChange, TopicSpec
 
 HEALTH_SPEC = TopicSpec(partitions=1, replication=3, retention_hours=1, compression="none")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vnpulse.kafka.admin import KafkaAdmin, PartitionLag
-from vnpulse.settings import KafkaSettings
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.topics import CONSUMED, dead_letter_topic
 
 

@@ -15,8 +15,8 @@ from vnpulse.clock import Clock
 from vnpulse.errors import VnpulseError
 from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.progress import Committed, lane_offset
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.messages import AnalysisType
-from vnpulse.settings import KafkaSettings
 from vnpulse.topics import CONSUMED, NEWS, PRICES, RESULTS, TRIGGERS
 
 RETRY_MS = 1_000

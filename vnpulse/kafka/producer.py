@@ -13,8 +13,8 @@ from kafka.errors import KafkaError
 
 from vnpulse.kafka.client_sensors import REQUEST_LATENCY, observe
 from vnpulse.kafka.connection import LOST_COUNT, client_options, translated
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.metrics import NO_METRICS, Metrics
-from vnpulse.settings import KafkaSettings
 from vnpulse.streaming.outputs import Headers
 from vnpulse.topics import TopicSpec
 

@@ -18,8 +18,8 @@ from vnpulse.kafka.client_sensors import REQUEST_LATENCY, observe
 from vnpulse.kafka.connection import client_options, translated
 from vnpulse.kafka.producer import FLUSH_TIMEOUT_S, MAX_BLOCK_MS, MAX_REQUEST_BYTES, Unflushed
 from vnpulse.kafka.progress import Progress
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.metrics import NO_METRICS, Metrics
-from vnpulse.settings import KafkaSettings
 from vnpulse.streaming.outputs import Headers, Holding
 
 log = logging.getLogger(__name__)

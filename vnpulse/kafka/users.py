@@ -8,7 +8,7 @@ from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUps
 from kafka.errors import ClusterAuthorizationFailedError
 
 from vnpulse.kafka.connection import KafkaRefused, client_options, translated
-from vnpulse.settings import KafkaSettings
+from vnpulse.kafka.settings import KafkaSettings
 
 MECHANISMS = (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512)
 ITERATIONS = 8_192

@@ -10,7 +10,7 @@ from typing import Protocol, TextIO
 import msgspec
 
 from vnpulse.messages import Alert, encode
-from vnpulse.settings import Channel, ConsoleChannel
+from vnpulse.notification.settings import Channel, ConsoleChannel
 
 REMEMBERED_TAIL_BYTES = 4_194_304
 """How much of an existing file is read for the ids that it holds: some thousand alerts."""

@@ -24,7 +24,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from vnpulse.errors import SettingsError, StoreUnavailable, VnpulseError
-from vnpulse.settings import StoreSettings
+from vnpulse.store.settings import StoreSettings
 
 SERVER_SELECTION_TIMEOUT_MS = 5_000
 SOCKET_TIMEOUT_MS = 30_000

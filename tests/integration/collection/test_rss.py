@@ -20,10 +20,10 @@ from vnpulse.collection.sources import SourceBlocked, SourceUnavailable
 from vnpulse.errors import BrokerUnavailable
 from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.kafka.outputs import PlainOutputs
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.messages import NewsItem
 from vnpulse.sentiment.settings import SentimentSettings
 from vnpulse.sentiment.symbols import SymbolFinder
-from vnpulse.settings import KafkaSettings
 from vnpulse.topics import NEWS
 
 NOW = ms("2025-07-28T10:00:00")

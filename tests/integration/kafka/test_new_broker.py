@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from vnpulse.embedded.settings import EmbeddedSettings
 from vnpulse.embedded.stack import EmbeddedConfig, EmbeddedStack
 from vnpulse.kafka.lags import LagReader
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.launcher import apply_topics
-from vnpulse.settings import EmbeddedSettings, KafkaSettings, Settings
+from vnpulse.settings import Settings
 
 
 @pytest.fixture

@@ -20,9 +20,10 @@ from vnpulse.embedded.kafka_security import NodeSecurity
 from vnpulse.embedded.ports import PortBook
 from vnpulse.kafka.acls import AclAdmin
 from vnpulse.kafka.admin import KafkaAdmin
+from vnpulse.kafka.security import KafkaSecurity
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.kafka.users import put_users
 from vnpulse.security.trial import BROKER_USER, TrialFolder
-from vnpulse.settings import KafkaSecurity, KafkaSettings
 from vnpulse.topics import TopicChange, load_topics
 
 PREFIX = "sec."

@@ -16,9 +16,9 @@ from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.connection import KafkaDenied
 from vnpulse.kafka.consumer import AssignedConsumer
 from vnpulse.kafka.producer import StockKafkaProducer
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.kafka.users import put_users
 from vnpulse.security.certificates import CertificateAuthority
-from vnpulse.settings import KafkaSettings
 from vnpulse.topics import NOTIFICATION_GROUP, load_topics
 
 USER = "vnpulse-notification"

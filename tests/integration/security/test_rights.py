@@ -17,8 +17,8 @@ from vnpulse.kafka.connection import KafkaDenied, client_options, translated
 from vnpulse.kafka.health import round_trip
 from vnpulse.kafka.lags import LagReader
 from vnpulse.kafka.passage import BrokerOffsets
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.kafka.users import put_users
-from vnpulse.settings import KafkaSettings
 from vnpulse.topics import (
     AGGREGATION_GROUP,
     ALERTS,

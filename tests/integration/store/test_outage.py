@@ -14,12 +14,12 @@ from tests.integration.store.conftest import batch, minutes
 from vnpulse.embedded.mongo import MongoConfig, MongoServer
 from vnpulse.embedded.ports import PortBook
 from vnpulse.errors import SettingsError, StoreUnavailable
-from vnpulse.settings import StoreSettings
 from vnpulse.store import connection
 from vnpulse.store.alerts import AlertStore, Snapshot
 from vnpulse.store.bars import BarStore
 from vnpulse.store.connection import Document, connect
 from vnpulse.store.news import NewsStore
+from vnpulse.store.settings import StoreSettings
 from vnpulse.store.status import StatusStore
 
 pytestmark = pytest.mark.skipif(

@@ -54,7 +54,7 @@ def test_every_stored_symbol_is_listed_however_a_writer_dies(bars: BarStore, tri
     code = (
         "import itertools, sys\n"
         "from tests.integration.store.conftest import batch, minutes\n"
-        "from vnpulse.settings import StoreSettings\n"
+        "from vnpulse.store.settings import StoreSettings\n"
         "from vnpulse.store.bars import BarStore\n"
         "from vnpulse.store.connection import connect\n"
         "store = BarStore(connect(StoreSettings(uri=sys.argv[1], database=sys.argv[2])))\n"

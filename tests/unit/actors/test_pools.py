@@ -17,7 +17,7 @@ from actors.pools import (
     AnalyzerPools,
 )
 from actors.ray_port import ActorGone, ActorSpec
-from vnpulse.settings import PlacementSettings
+from vnpulse.placement import PlacementSettings
 from vnpulse.store.control import PoolState
 
 ROOM_S = HOLD_S + 2

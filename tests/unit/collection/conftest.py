@@ -17,9 +17,9 @@ from vnpulse.collection.outbox import Outbox
 from vnpulse.collection.sources import Board, SourceUnavailable
 from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.kafka.outputs import PlainOutputs
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.market import load_market
 from vnpulse.messages import VIETNAM, Alert, PriceBar
-from vnpulse.settings import KafkaSettings
 from vnpulse.trading_calendar import TradingCalendar
 
 NAN = float("nan")

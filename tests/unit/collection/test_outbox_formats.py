@@ -12,8 +12,8 @@ from vnpulse.collection.outbox import Outbox
 from vnpulse.errors import SchemaUnavailable
 from vnpulse.kafka.dead_letters import DeadLetters
 from vnpulse.kafka.outputs import PlainOutputs
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.messages import VIETNAM, AnalysisTrigger, Encode, PriceBar
-from vnpulse.settings import KafkaSettings
 from vnpulse.topics import PRICES, TRIGGERS
 
 AT = dt.datetime(2025, 7, 28, 7, 30, tzinfo=VIETNAM)

@@ -16,8 +16,9 @@ from vnpulse.kafka.confluent_connection import (
     translated,
 )
 from vnpulse.kafka.connection import KafkaDenied, KafkaRefused
+from vnpulse.kafka.security import KafkaSecurity
+from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.security.certificates import CertificateAuthority
-from vnpulse.settings import KafkaSecurity, KafkaSettings
 
 SERVERS = ("one:9092", "two:9092")
 

@@ -10,7 +10,7 @@ from vnpulse.clock import ManualClock
 from vnpulse.errors import BrokerUnavailable
 from vnpulse.kafka.passage import RETRY_MS, KafkaPassage
 from vnpulse.kafka.progress import Committed
-from vnpulse.settings import KafkaSettings
+from vnpulse.kafka.settings import KafkaSettings
 
 PRICES, NEWS, TRIGGERS, RESULTS = (
     "p.stock_prices_raw",

@@ -11,7 +11,7 @@ import pytest
 
 from vnpulse.messages import VIETNAM, Alert, AlertData, encode
 from vnpulse.notification.channels import Console, JsonLines, one_line, open_channels
-from vnpulse.settings import ConsoleChannel, JsonLinesChannel
+from vnpulse.notification.settings import ConsoleChannel, JsonLinesChannel
 
 AT = dt.datetime(2025, 7, 28, 10, 5, tzinfo=VIETNAM)
 

@@ -14,15 +14,10 @@ from pipelines import aggregation, analysis, notification, storage
 from pipelines.versions import supervisor_version
 from pipelines.wiring import Cluster, analyzer_actors, consumer_actors, fit_to_gpus, require_gpus
 from vnpulse.errors import UserError
-from vnpulse.settings import (
-    AnalyzerPlacement,
-    ConsumerPlacement,
-    KafkaSettings,
-    PlacementSettings,
-    RaySettings,
-    Settings,
-    StoreSettings,
-)
+from vnpulse.kafka.settings import KafkaSettings
+from vnpulse.placement import AnalyzerPlacement, ConsumerPlacement, PlacementSettings, RaySettings
+from vnpulse.settings import Settings
+from vnpulse.store.settings import StoreSettings
 from vnpulse.technical.settings import TechnicalSettings
 from vnpulse.topics import ALERTS, CONSUMED, NEWS, PRICES, RESULTS, TRIGGERS
 
