@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from tests.unit.streaming.broker import NEVER, ImpatientEvent
 from vnpulse.aggregation.aggregator import Aggregator
 from vnpulse.aggregation.order import Frontier, Passage
 from vnpulse.aggregation.rules import Recommendation, Rule, RuleBook
@@ -165,18 +166,6 @@ class TopicOutputs:
         return [value for topic, _, value in self.sent if topic == f"{RESULTS}_dlq"]
 
 
-class Impatient(threading.Event):
-    def __init__(self) -> None:
-        super().__init__()
-        self._waits = 0
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self._waits += 1
-        if self._waits > 300:
-            raise AssertionError("the loop goes on failing")
-        return self.is_set()
-
-
 class Crash(BaseException):
     """The process dies here."""
 
@@ -251,13 +240,13 @@ class World:
         """Run until all is read, or until the process dies after so many commits."""
         self.crash_after_commits = crash_after_commits
         self.progress = SoleProgress()
-        stopping = Impatient()
+        stopping = ImpatientEvent()
         loop = PartitionLoop(
             lambda: WorldSource(self, stopping),
             self.handler(),
             self.outputs,
             stopping=stopping,
-            pause_after_s=threading.TIMEOUT_MAX,  # a busy machine's pauses are none of this world's
+            pause_after_s=NEVER,
         )
         if crash_after_commits < 0:
             loop.run()
