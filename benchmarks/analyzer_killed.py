@@ -13,21 +13,18 @@ import datetime as dt
 import json
 import os
 import signal
-import sys
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from benchmarks.feed import Feed
+from benchmarks.own_deployment import own_deployment
 from benchmarks.warm_up import batches
 from vnpulse.kafka.consumer import AssignedConsumer
-from vnpulse.launcher import Deployment
-from vnpulse.settings import DEFAULT_CONFIG, Settings, load_settings
+from vnpulse.settings import Settings
 from vnpulse.store.bars import BarStore
 from vnpulse.store.connection import connect
 from vnpulse.store.status import StatusStore
@@ -116,26 +113,16 @@ def kill_once(settings: Settings, log: Path) -> dict[str, float]:
 
 def measure(symbols: int, bars: int, kills: int) -> dict[str, Any]:
     """Fill a store, start everything, kill the analyzer several times."""
-    with tempfile.TemporaryDirectory(prefix="vnpulse-bench-") as folder:
-        config = Path(folder) / "config.yaml"
-        document = yaml.safe_load(DEFAULT_CONFIG.read_text())
-        document["embedded"] = {"state_dir": f"{folder}/state"}
-        document["channels"] = [{"kind": "jsonl", "path": f"{folder}/alerts.jsonl"}]
-        document["sentiment"] = {"model": "lexicon"}
-        document["technical"] = {"history_bars": 512}
-        config.write_text(yaml.safe_dump(document))
-        with Deployment(
-            load_settings(config), config, lambda line: print(line, file=sys.stderr)
-        ) as deployment:
-            deployment.start_stack()
-            fill(deployment.settings, symbols, bars)
-            deployment.start_pipelines()
-            log = deployment.log_path
-            assert log is not None
-            feed = Feed(deployment.settings, FED_SYMBOLS, RATE, first_minute=bars)
-            feed.start()
-            timed = [kill_once(deployment.settings, log) for _ in range(kills)]
-            feed.stop()
+    with own_deployment(sentiment={"model": "lexicon"}, technical={"history_bars": 512}) as deployment:
+        deployment.start_stack()
+        fill(deployment.settings, symbols, bars)
+        deployment.start_pipelines()
+        log = deployment.log_path
+        assert log is not None
+        feed = Feed(deployment.settings, FED_SYMBOLS, RATE, first_minute=bars)
+        feed.start()
+        timed = [kill_once(deployment.settings, log) for _ in range(kills)]
+        feed.stop()
     return {"cores": os.cpu_count(), "symbols": symbols, "bars": bars, "kills_s": timed}
 
 

@@ -13,24 +13,20 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 import time
 from collections import Counter, defaultdict
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from benchmarks.faulty_analyzers import fault_file
 from benchmarks.feed import Feed
+from benchmarks.own_deployment import own_deployment
 from benchmarks.pipeline import usage
 from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.consumer import AssignedConsumer
 from vnpulse.kafka.lags import LagReader
-from vnpulse.launcher import Deployment
 from vnpulse.messages import AnalysisResult
 from vnpulse.serialization.codecs import open_codecs
-from vnpulse.settings import DEFAULT_CONFIG, Settings, load_settings
+from vnpulse.settings import Settings
 from vnpulse.store.connection import connect
 from vnpulse.store.status import StatusStore
 from vnpulse.topics import RESULTS
@@ -82,41 +78,31 @@ def results(settings: Settings) -> Counter[str]:
 
 def measure(seconds: float, rate: float) -> dict[str, Any]:
     """Watch a slow analyzer for ``seconds`` while ``rate`` bars come a second."""
-    with tempfile.TemporaryDirectory(prefix="vnpulse-bench-") as folder:
-        config = Path(folder) / "config.yaml"
-        document = yaml.safe_load(DEFAULT_CONFIG.read_text())
-        document["embedded"] = {"state_dir": f"{folder}/state"}
-        document["channels"] = [{"kind": "jsonl", "path": f"{folder}/alerts.jsonl"}]
-        document["sentiment"] = {"model": "lexicon"}
-        config.write_text(yaml.safe_dump(document))
-        settings = load_settings(config)
-        most_coalesced = settings.kafka.consumer.max_poll_records / SYMBOLS
+    with own_deployment("benchmarks.faulty_analyzers", sentiment={"model": "lexicon"}) as deployment:
+        most_coalesced = deployment.settings.kafka.consumer.max_poll_records / SYMBOLS
         slow_s = TOO_SLOW * most_coalesced / rate
-        fault = fault_file(settings)
-        with Deployment(
-            settings, config, lambda line: print(line, file=sys.stderr), driver="benchmarks.faulty_analyzers"
-        ) as deployment:
-            deployment.start_stack()
-            deployment.start_pipelines()
-            settings = deployment.settings
-            fault.write_text(f"slow {slow_s}")
-            feed = Feed(settings, SYMBOLS, rate)
-            feed.start()
-            began = time.monotonic()
-            looks = []
-            while (elapsed := time.monotonic() - began) < seconds:
-                looks.append({"at_s": round(elapsed), "sent": feed.sent, **look(settings)})
-                print(json.dumps(looks[-1]), file=sys.stderr)
-                time.sleep(max(0.0, LOOK_S - (time.monotonic() - began - elapsed)))
-            sent = feed.stop()
-            fault.unlink()
-            eased = time.monotonic()
-            while sum(lags(settings).values()) and time.monotonic() - eased < DRAIN_TIMEOUT_S:
-                time.sleep(1.0)
-            drained_s = time.monotonic() - eased
-            found = results(settings)
-            restarts = sum(row["restarts"] for row in StatusStore(connect(settings.store)).read())
-            looks.append({"at_s": round(time.monotonic() - began), "sent": sent, **look(settings)})
+        fault = fault_file(deployment.settings)
+        deployment.start_stack()
+        deployment.start_pipelines()
+        settings = deployment.settings
+        fault.write_text(f"slow {slow_s}")
+        feed = Feed(settings, SYMBOLS, rate)
+        feed.start()
+        began = time.monotonic()
+        looks = []
+        while (elapsed := time.monotonic() - began) < seconds:
+            looks.append({"at_s": round(elapsed), "sent": feed.sent, **look(settings)})
+            print(json.dumps(looks[-1]), file=sys.stderr)
+            time.sleep(max(0.0, LOOK_S - (time.monotonic() - began - elapsed)))
+        sent = feed.stop()
+        fault.unlink()
+        eased = time.monotonic()
+        while sum(lags(settings).values()) and time.monotonic() - eased < DRAIN_TIMEOUT_S:
+            time.sleep(1.0)
+        drained_s = time.monotonic() - eased
+        found = results(settings)
+        restarts = sum(row["restarts"] for row in StatusStore(connect(settings.store)).read())
+        looks.append({"at_s": round(time.monotonic() - began), "sent": sent, **look(settings)})
     third = looks[len(looks) // 3]
     return {
         "cores": os.cpu_count(),

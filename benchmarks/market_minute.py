@@ -13,15 +13,15 @@ import datetime as dt
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import psutil
 
+from benchmarks.no_history import NoHistory
 from vnpulse.analysis import AnalysisRequest
-from vnpulse.batches import BarBatch, PartitionBatch
+from vnpulse.batches import PartitionBatch
 from vnpulse.decoding import decode_bars
 from vnpulse.market import load_market
 from vnpulse.messages import VIETNAM, OffsetRange, PriceBar, encode
@@ -34,21 +34,6 @@ MINUTES_OF_A_SESSION = 135
 NOW_MS = int((OPENING + dt.timedelta(days=30)).timestamp() * 1000)
 UNMEASURED = 5
 """Minutes before the measuring: kernels are compiled, and arrays have their size."""
-
-
-class NoHistory:
-    """A store that holds nothing."""
-
-    def latest_bars(
-        self, intervals: Sequence[str], count: int, wanted: Callable[[str], bool] | None = None
-    ) -> Iterator[BarBatch]:
-        return iter(())
-
-    def symbols(self, intervals: Sequence[str]) -> set[str]:
-        return set()
-
-    def stored_through(self, topic: str) -> dict[int, int]:
-        return {}
 
 
 def minute(number: int, symbols: int, closes: np.ndarray) -> PartitionBatch:

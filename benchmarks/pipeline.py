@@ -10,22 +10,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
-import tempfile
 import time
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import psutil
-import yaml
 
+from benchmarks.own_deployment import own_deployment
 from vnpulse.demo.replay import MINUTE_S, Replay
 from vnpulse.demo.sample import Sample, load_sample
 from vnpulse.demo.summary import summarize
 from vnpulse.demo.watcher import Watcher
-from vnpulse.launcher import Deployment
-from vnpulse.settings import DEFAULT_CONFIG, load_settings
 from vnpulse.store.bars import BarStore
 from vnpulse.store.connection import connect
 
@@ -68,35 +63,27 @@ def usage() -> dict[str, dict[str, float]]:
 
 def measure(sample: Sample, rate: float) -> dict[str, Any]:
     """Replay ``sample`` at ``rate`` bars/s (0: as fast as it goes) on a fresh stack."""
-    with tempfile.TemporaryDirectory(prefix="vnpulse-bench-") as folder:
-        config = Path(folder) / "config.yaml"
-        document = yaml.safe_load(DEFAULT_CONFIG.read_text())
-        document["embedded"] = {"state_dir": f"{folder}/state"}
-        document["channels"] = [{"kind": "jsonl", "path": f"{folder}/alerts.jsonl"}]
-        config.write_text(yaml.safe_dump(document))
-        with Deployment(
-            load_settings(config), config, lambda line: print(line, file=sys.stderr)
-        ) as deployment:
-            deployment.start_stack()
-            BarStore(connect(deployment.settings.store)).write([sample.history])
-            deployment.start_pipelines()
-            speed = rate / (sample.bar_count / len(sample.minutes)) * MINUTE_S
-            watcher, replay = Watcher(deployment.settings), Replay(sample, deployment.settings, speed)
-            watcher.start()
-            before = usage()
-            began = time.monotonic()
-            replay.start()
-            try:
-                while not (replay.finished and watcher.has_all_of(sample)):
-                    if time.monotonic() - began > TIMEOUT_S or deployment.failed() or replay.failure:
-                        break
-                    time.sleep(POLL_S)
-                elapsed = time.monotonic() - began
-                after = usage()
-            finally:
-                replay.cancel()
-                watcher.stop()
-            summary = summarize(sample, replay, watcher, deployment.settings, elapsed, None)
+    with own_deployment() as deployment:
+        deployment.start_stack()
+        BarStore(connect(deployment.settings.store)).write([sample.history])
+        deployment.start_pipelines()
+        speed = rate / (sample.bar_count / len(sample.minutes)) * MINUTE_S
+        watcher, replay = Watcher(deployment.settings), Replay(sample, deployment.settings, speed)
+        watcher.start()
+        before = usage()
+        began = time.monotonic()
+        replay.start()
+        try:
+            while not (replay.finished and watcher.has_all_of(sample)):
+                if time.monotonic() - began > TIMEOUT_S or deployment.failed() or replay.failure:
+                    break
+                time.sleep(POLL_S)
+            elapsed = time.monotonic() - began
+            after = usage()
+        finally:
+            replay.cancel()
+            watcher.stop()
+        summary = summarize(sample, replay, watcher, deployment.settings, elapsed, None)
     cpu = {name: round(after[name]["cpu_s"] - before[name]["cpu_s"], 2) for name in sorted(after)}
     return {
         "rate_asked_bars_s": rate or "unlimited",

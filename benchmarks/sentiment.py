@@ -16,13 +16,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from actors.analyzers import SENTIMENT_NICENESS
+from benchmarks.no_history import NoHistory
 from vnpulse.analysis import AnalysisRequest
 from vnpulse.batches import BarBatch, NewsBatch, PartitionBatch
 from vnpulse.decoding import decode_bars
@@ -38,27 +39,6 @@ PIPELINE_BATCHES = (1, 8, 32)
 PACE_S = 0.05
 ALONE_STEPS = 400
 REQUESTS_PER_CALL = 512
-
-
-class NoHistory:
-    """A store that holds nothing."""
-
-    def latest_bars(
-        self, intervals: Sequence[str], count: int, wanted: Callable[[str], bool] | None = None
-    ) -> Iterator[BarBatch]:
-        return iter(())
-
-    def symbols(self, intervals: Sequence[str]) -> set[str]:
-        return set()
-
-    def stored_through(self, topic: str) -> dict[int, int]:
-        return {}
-
-    def newest_append_ms(self) -> int | None:
-        return None
-
-    def recent_news(self, since_ms: int) -> Iterator[Any]:
-        return iter(())
 
 
 def headlines(count: int, file: Path | None) -> list[str]:

@@ -7,9 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -17,24 +16,13 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from pymongo import MongoClient
 
+from tests.integration.waiting import eventually
 from vnpulse.chaos.relay import Relay
 from vnpulse.embedded.errors import ComponentFailed, PortTaken, StackAlreadyRunning
 from vnpulse.embedded.ports import LOOPBACK, is_free
 from vnpulse.embedded.stack import EmbeddedConfig, EmbeddedStack, StackAddresses, read_addresses
 
 pytestmark = pytest.mark.timeout(240)
-
-DEADLINE_S = 30.0
-POLL_S = 0.05
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    give_up_at = time.monotonic() + DEADLINE_S
-    while not condition():
-        if time.monotonic() > give_up_at:
-            return False
-        time.sleep(POLL_S)
-    return True
 
 
 def family(stack: EmbeddedStack) -> list[psutil.Process]:

@@ -6,15 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.integration.waiting import eventually
+
 DEADLINE_S = 10.0
-POLL_S = 0.02
 SLEEPER = "import time; time.sleep(600)"
 # Leaves its session and its parent, as what `ray start` makes does.
 DAEMON_MAKER = f"""
@@ -29,15 +29,6 @@ os.wait()
 IGNORES_TERM = (
     "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True);" + SLEEPER
 )
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    give_up_at = time.monotonic() + DEADLINE_S
-    while not condition():
-        if time.monotonic() > give_up_at:
-            return False
-        time.sleep(POLL_S)
-    return True
 
 
 class Marked:
