@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from vnpulse.kafka.by_codec import ByCodec
 from vnpulse.kafka.confluent_connection import (
     Failures,
     librdkafka_options,
@@ -25,8 +25,7 @@ QUEUED_RECORDS = 10_000_000
 class ConfluentProducer:
     """Sends keyed bytes to topics; see StockKafkaProducer, which this stands in for.
 
-    The library compresses per producer too, so one is kept for each codec. What it was told to
-    deliver and could not is reported in ``flush``.
+    What the library was told to deliver and could not is reported in ``flush``.
     """
 
     def __init__(
@@ -38,23 +37,10 @@ class ConfluentProducer:
     ) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._codecs = {settings.topic(name): spec.compression for name, spec in topics.items()}
         self._client_id = client_id
-        self._producers: dict[str, Producer] = {}
-        self._lock = threading.Lock()
+        self._producers = ByCodec(settings, topics, self._connect)
         self._failures = Failures()
         self._unflushed = Unflushed()
-
-    def _producer(self, topic: str) -> Producer:
-        tuning = self._settings.producer
-        codec = tuning.compression or self._codecs.get(topic, "none")
-        producer = self._producers.get(codec)
-        if producer is None:
-            with self._lock:
-                producer = self._producers.get(codec)
-                if producer is None:
-                    producer = self._producers[codec] = self._connect(codec)
-        return producer
 
     def _connect(self, codec: str) -> Producer:
         tuning = self._settings.producer
@@ -104,7 +90,9 @@ class ConfluentProducer:
                 on_append(partition, offset, message.timestamp()[1])
 
         with translated(self._settings, f"produce to {topic}", self._failures):
-            self._producer(topic).produce(topic, value, raw_key, headers=list(headers), on_delivery=delivered)
+            self._producers.of(topic).produce(
+                topic, value, raw_key, headers=list(headers), on_delivery=delivered
+            )
         unflushed.add(topic, len(value or b"") + len(raw_key or b""))
         if unflushed.bytes >= self._settings.producer.buffer_memory:
             self.flush()
@@ -113,7 +101,7 @@ class ConfluentProducer:
         """Wait until every queued record is acknowledged. Raises BrokerUnavailable or KafkaRefused."""
         flushed, self._unflushed = self._unflushed, Unflushed()
         with translated(self._settings, "flush", self._failures):
-            for producer in self._producers.values():
+            for producer in self._producers.made():
                 if producer.flush(FLUSH_TIMEOUT_S):
                     # The caller sends everything again; the rest of this would only come on top.
                     producer.purge()
@@ -124,7 +112,6 @@ class ConfluentProducer:
 
     def close(self) -> None:
         """Flush what is queued and leave the broker."""
-        for producer in self._producers.values():
+        for producer in self._producers.take():
             producer.flush(FLUSH_TIMEOUT_S)
             producer.close()
-        self._producers.clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from contextlib import suppress
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from vnpulse.kafka.by_codec import ByCodec
 from vnpulse.kafka.client_sensors import REQUEST_LATENCY, observe
 from vnpulse.kafka.connection import LOST_COUNT, client_options, translated
 from vnpulse.kafka.settings import KafkaSettings
@@ -74,8 +74,6 @@ class StockKafkaProducer:
     broker that is slow slows its callers down, and such a ``send`` raises what ``flush`` raises.
     (kafka-python 3 has no such bound of its own any more.)
 
-    kafka-python compresses per producer, so one is kept for each codec, made at first use.
-
     What the design document measures around each record is measured here once a flush and topic:
     ``kafka.producer.success`` and ``.error`` count records, ``kafka.producer.latency`` is the time from
     the first ``send`` to a topic until all of them were acknowledged.
@@ -90,37 +88,27 @@ class StockKafkaProducer:
     ) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._codecs = {settings.topic(name): spec.compression for name, spec in topics.items()}
         self._client_id = client_id
-        self._producers: dict[str, KafkaProducer] = {}
-        self._lock = threading.Lock()
+        self._producers = ByCodec(settings, topics, self._connect)
         self._unflushed = Unflushed()
 
-    def _producer(self, topic: str) -> KafkaProducer:
-        codec = self._settings.producer.compression or self._codecs.get(topic, "none")
-        producer = self._producers.get(codec)
-        if producer is None:
-            with self._lock:
-                producer = self._producers.get(codec)
-                if producer is None:
-                    tuning = self._settings.producer
-                    with translated(self._settings, f"produce to {topic}"):
-                        producer = KafkaProducer(
-                            **client_options(self._settings, f"{self._client_id}-{codec}"),
-                            acks=tuning.acks,
-                            enable_idempotence=tuning.idempotent,
-                            max_in_flight_requests_per_connection=tuning.max_in_flight_requests_per_connection,
-                            retries=tuning.retries,
-                            batch_size=tuning.batch_size,
-                            linger_ms=tuning.linger_ms,
-                            request_timeout_ms=tuning.request_timeout_ms,
-                            delivery_timeout_ms=tuning.delivery_timeout_ms,
-                            compression_type=None if codec == "none" else codec,
-                            max_request_size=MAX_REQUEST_BYTES,
-                            max_block_ms=MAX_BLOCK_MS,
-                        )
-                    observe(producer, REQUEST_LATENCY, self._answered)
-                    self._producers[codec] = producer
+    def _connect(self, codec: str) -> KafkaProducer:
+        tuning = self._settings.producer
+        producer = KafkaProducer(
+            **client_options(self._settings, f"{self._client_id}-{codec}"),
+            acks=tuning.acks,
+            enable_idempotence=tuning.idempotent,
+            max_in_flight_requests_per_connection=tuning.max_in_flight_requests_per_connection,
+            retries=tuning.retries,
+            batch_size=tuning.batch_size,
+            linger_ms=tuning.linger_ms,
+            request_timeout_ms=tuning.request_timeout_ms,
+            delivery_timeout_ms=tuning.delivery_timeout_ms,
+            compression_type=None if codec == "none" else codec,
+            max_request_size=MAX_REQUEST_BYTES,
+            max_block_ms=MAX_BLOCK_MS,
+        )
+        observe(producer, REQUEST_LATENCY, self._answered)
         return producer
 
     def send(
@@ -138,7 +126,7 @@ class StockKafkaProducer:
         """
         raw_key = key.encode() if isinstance(key, str) else key
         with translated(self._settings, f"produce to {topic}"):
-            future = self._producer(topic).send(topic, key=raw_key, value=value, headers=list(headers))
+            future = self._producers.of(topic).send(topic, key=raw_key, value=value, headers=list(headers))
         unflushed = self._unflushed
         future.add_errback(unflushed.failed, topic)
         if on_append is not None:
@@ -155,7 +143,7 @@ class StockKafkaProducer:
         flushed, self._unflushed = self._unflushed, Unflushed()
         with translated(self._settings, "flush"):
             try:
-                for producer in self._producers.values():
+                for producer in self._producers.made():
                     producer.flush(timeout=FLUSH_TIMEOUT_S)
             except KafkaError:
                 flushed.report(self._metrics, answered=False)
@@ -163,19 +151,13 @@ class StockKafkaProducer:
             flushed.report(self._metrics, answered=True)
             if flushed.error is not None:
                 # An idempotent producer that was refused one record fails for all that follow.
-                self._drop_producers()
+                for producer in self._producers.take():
+                    with suppress(KafkaError):
+                        producer.close(timeout=0)
                 raise flushed.error
-
-    def _drop_producers(self) -> None:
-        """Give up what is queued; the next ``send`` makes new producers."""
-        producers, self._producers = list(self._producers.values()), {}
-        for producer in producers:
-            with suppress(KafkaError):
-                producer.close(timeout=0)
 
     def close(self) -> None:
         """Flush what is queued and leave the broker. Raises BrokerUnavailable or KafkaRefused."""
-        producers, self._producers = list(self._producers.values()), {}
         with translated(self._settings, "flush"):
-            for producer in producers:
+            for producer in self._producers.take():
                 producer.close(timeout=FLUSH_TIMEOUT_S)
