@@ -12,6 +12,7 @@ import msgspec
 from vnpulse.clock import Clock
 from vnpulse.collection.feed_dates import parse_date
 from vnpulse.collection.feed_parser import CONTENT_CHARACTERS, TITLE_CHARACTERS
+from vnpulse.collection.remembering import RememberingSource
 from vnpulse.collection.sources import NothingThere
 from vnpulse.collection.vnstock_process import VnstockProcess
 from vnpulse.messages import VIETNAM, NewsItem
@@ -28,18 +29,20 @@ class _State(msgspec.Struct):
     known: dict[str, str] = {}
 
 
-class CompanyNews:
-    """Each ``fetch`` asks for the next symbol in turn; ids are ``vci:ID``, HTML is removed."""
+class CompanyNews(RememberingSource[_State]):
+    """Each ``fetch`` asks for the next symbol in turn; ids are ``vci:ID``, HTML is removed.
+
+    The next symbol's turn comes when the articles about this one are confirmed.
+    """
 
     def __init__(self, symbols: Sequence[str], process: VnstockProcess, clock: Clock) -> None:
         """``symbols``: at least one."""
+        super().__init__(_State())
         self.name = "company-news"
         self.counts: Counter[str] = Counter()
         self._symbols = list(symbols)
         self._process = process
         self._clock = clock
-        self._state = _State()
-        self._unconfirmed: _State | None = None
 
     def fetch(self) -> list[NewsItem]:
         """Return new and edited articles about the next symbol. Raises SourceUnavailable or SourceBlocked."""
@@ -83,19 +86,6 @@ class CompanyNews:
             )
         self._unconfirmed = _State(turn + 1, dict(list(known.items())[-REMEMBERED_ARTICLES:]))
         return sorted(items, key=lambda item: item.published_at)
-
-    def confirm(self) -> None:
-        """The articles of the last fetch are safe; the next symbol's turn comes."""
-        if self._unconfirmed is not None:
-            self._state, self._unconfirmed = self._unconfirmed, None
-
-    def dump(self) -> bytes:
-        """Return whose turn it is, and what is known."""
-        return msgspec.msgpack.encode(self._state)
-
-    def load(self, state: bytes) -> None:
-        """Go on from what ``dump`` returned."""
-        self._state = msgspec.msgpack.decode(state, type=_State)
 
     def close(self) -> None:
         """End the process."""

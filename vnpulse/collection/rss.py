@@ -15,6 +15,7 @@ import msgspec
 from vnpulse.clock import Clock
 from vnpulse.collection.feed_parser import Entry, parse_feed
 from vnpulse.collection.links import canonical_url, news_id
+from vnpulse.collection.remembering import RememberingSource
 from vnpulse.collection.settings import FeedSettings
 from vnpulse.collection.sources import SourceBlocked, SourceUnavailable
 from vnpulse.decoding import FIRST_SESSION, FUTURE_TOLERANCE_MS
@@ -42,7 +43,7 @@ class _State(msgspec.Struct):
     known: dict[str, _Known] = {}
 
 
-class RssFeed:
+class RssFeed(RememberingSource[_State]):
     """Fetches one feed and returns the articles that are new or were edited since they were confirmed.
 
     An article is its canonical link. Its date is the feed's; without a usable one, or with one ahead of
@@ -58,6 +59,7 @@ class RssFeed:
         lead_of: Callable[[str], str] | None = None,
     ) -> None:
         """``lead_of`` returns an article's first sentences by its link, or nothing."""
+        super().__init__(_State())
         self.name = settings.name
         self.counts: Counter[str] = Counter()
         self._settings = settings
@@ -65,8 +67,6 @@ class RssFeed:
         self._timeout_s = timeout_s
         self._clock = clock
         self._lead_of = lead_of
-        self._state = _State()
-        self._unconfirmed: _State | None = None
 
     def fetch(self) -> list[NewsItem]:
         """Return new and edited articles, oldest first. Raises SourceUnavailable or SourceBlocked."""
@@ -155,19 +155,6 @@ class RssFeed:
             collected_at=dt.datetime.fromtimestamp(now_ms / 1000, VIETNAM),
             category=self._settings.category or entry.category,
         )
-
-    def confirm(self) -> None:
-        """The articles of the last fetch are safe."""
-        if self._unconfirmed is not None:
-            self._state, self._unconfirmed = self._unconfirmed, None
-
-    def dump(self) -> bytes:
-        """Return what is known of the feed."""
-        return msgspec.msgpack.encode(self._state)
-
-    def load(self, state: bytes) -> None:
-        """Go on from what ``dump`` returned."""
-        self._state = msgspec.msgpack.decode(state, type=_State)
 
     def close(self) -> None:
         """The client belongs to who made it."""
