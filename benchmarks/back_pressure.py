@@ -17,10 +17,10 @@ import time
 from collections import Counter, defaultdict
 from typing import Any
 
-from benchmarks.faulty_analyzers import fault_file
 from benchmarks.feed import Feed
 from benchmarks.own_deployment import own_deployment
 from benchmarks.pipeline import usage
+from tests.faulty_analyzers import fault_file
 from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.consumer import AssignedConsumer
 from vnpulse.kafka.lags import LagReader
@@ -78,7 +78,7 @@ def results(settings: Settings) -> Counter[str]:
 
 def measure(seconds: float, rate: float) -> dict[str, Any]:
     """Watch a slow analyzer for ``seconds`` while ``rate`` bars come a second."""
-    with own_deployment("benchmarks.faulty_analyzers", sentiment={"model": "lexicon"}) as deployment:
+    with own_deployment("tests.faulty_analyzers", sentiment={"model": "lexicon"}) as deployment:
         most_coalesced = deployment.settings.kafka.consumer.max_poll_records / SYMBOLS
         slow_s = TOO_SLOW * most_coalesced / rate
         fault = fault_file(deployment.settings)

@@ -99,7 +99,7 @@ def growing(backends: StackUnderTest, cloud: Host, folder: Path) -> Iterator[Tri
         "driver",
         [
             *(*SSH, "-i", str(cloud.key), f"root@{cloud.address}"),
-            f"cd {ROOT} && exec {BIN}/python -m benchmarks.faulty_analyzers --config {HOME}/settings.yaml",
+            f"cd {ROOT} && exec {BIN}/python -m tests.faulty_analyzers --config {HOME}/settings.yaml",
         ],
         folder / "growing" / "driver.log",
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.faulty_analyzers import fault_file
+from tests.faulty_analyzers import fault_file
 from tests.integration.market import bar, keyed
 from tests.integration.pipelines.flow import flowing
 from tests.integration.pipelines.outcome import as_stored, await_results, distinct_ids, stored
@@ -44,7 +44,7 @@ def faulty(make_trial: Callable[[], Trial]) -> Trial:
     )
     trial.apply_topics()
     ControlStore(trial.database()).scale({"technical": 1})
-    trial.run_pipelines("benchmarks.faulty_analyzers")
+    trial.run_pipelines("tests.faulty_analyzers")
     return trial
 
 

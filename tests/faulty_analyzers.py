@@ -1,6 +1,6 @@
 """All pipelines with a technical analyzer that is slow or stuck on demand.
 
-``python -m benchmarks.faulty_analyzers --config FILE`` is the driver; what is wrong
+``python -m tests.faulty_analyzers --config FILE`` is the driver; what is wrong
 is said by a file beside that of the alerts, which a test writes and removes:
 
 * ``slow S``: every request takes S seconds more;
@@ -101,6 +101,6 @@ def run() -> None:
 
 if __name__ == "__main__":
     # What a driver's main module defines is sent by value; by its name it is found everywhere.
-    from benchmarks import faulty_analyzers
+    from tests import faulty_analyzers
 
     faulty_analyzers.run()
