@@ -33,6 +33,13 @@ NOT_AUTHORISED = frozenset(
 BAD_CREDENTIALS = frozenset(
     {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL}
 )
+LOST_COUNT = frozenset(
+    {
+        KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
+        KafkaError.UNKNOWN_PRODUCER_ID,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+    }
+)
 AWAY = frozenset(
     {
         KafkaError._TRANSPORT,
@@ -82,6 +89,15 @@ def librdkafka_options(settings: KafkaSettings, client_id: str) -> dict[str, Any
     return options
 
 
+def has_lost_count(error: KafkaError) -> bool:
+    """Say whether an idempotent producer and its broker do not agree on what was sent last.
+
+    See LOST_COUNT in vnpulse.kafka.connection. librdkafka mends that itself where it can; where it cannot,
+    the producer is of no use any more.
+    """
+    return error.fatal() or error.code() in LOST_COUNT
+
+
 class Failures:
     """What a client has said of its connections: it goes on trying, whatever the reason."""
 
@@ -116,6 +132,8 @@ def translated(settings: KafkaSettings, doing: str, failures: Failures | None = 
             ) from raised
         if code in NOT_AUTHORISED:
             raise KafkaDenied(f"{doing}: {user} is not authorised on Kafka at {where}: {said}") from raised
+        if has_lost_count(error):
+            raise BrokerUnavailable(f"{doing}: Kafka at {where}: {said}") from raised
         if code in AWAY or error.retriable():
             raise BrokerUnavailable(f"{doing}: Kafka at {where} does not answer: {said}") from raised
         raise KafkaRefused(f"{doing}: Kafka at {where}: {said}") from raised

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from vnpulse.kafka.by_codec import ByCodec
 from vnpulse.kafka.confluent_connection import (
     Failures,
+    has_lost_count,
     librdkafka_options,
     on_statistics,
     translated,
@@ -89,7 +91,7 @@ class ConfluentProducer:
                 assert offset is not None
                 on_append(partition, offset, message.timestamp()[1])
 
-        with translated(self._settings, f"produce to {topic}", self._failures):
+        with self._translated(f"produce to {topic}"):
             self._producers.of(topic).produce(
                 topic, value, raw_key, headers=list(headers), on_delivery=delivered
             )
@@ -100,7 +102,7 @@ class ConfluentProducer:
     def flush(self) -> None:
         """Wait until every queued record is acknowledged. Raises BrokerUnavailable or KafkaRefused."""
         flushed, self._unflushed = self._unflushed, Unflushed()
-        with translated(self._settings, "flush", self._failures):
+        with self._translated("flush"):
             for producer in self._producers.made():
                 if producer.flush(FLUSH_TIMEOUT_S):
                     # The caller sends everything again; the rest of this would only come on top.
@@ -109,6 +111,18 @@ class ConfluentProducer:
             flushed.report(self._metrics, answered=True)
             if flushed.error is not None:
                 raise flushed.error
+
+    @contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        with translated(self._settings, doing, self._failures):
+            try:
+                yield
+            except KafkaException as raised:
+                if has_lost_count(raised.args[0]):
+                    for producer in self._producers.take():
+                        producer.purge()
+                        producer.close()
+                raise
 
     def close(self) -> None:
         """Flush what is queued and leave the broker."""

@@ -26,7 +26,7 @@ def producer(trial: Trial, topic: str) -> StockKafkaProducer:
 
 def lose_count(producer: StockKafkaProducer, topic: str) -> None:
     """Have the producer go on with a number that the broker does not expect."""
-    (client,) = producer._producers.values()
+    (client,) = producer._producers.made()
     client._transaction_manager.increment_sequence_number(TopicPartition(topic, 0), 100)
 
 

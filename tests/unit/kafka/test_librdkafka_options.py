@@ -86,6 +86,7 @@ def test_a_file_that_cannot_be_used_is_named(files: dict[str, Path]) -> None:
         (KafkaError._TIMED_OUT, BrokerUnavailable),
         (KafkaError._MSG_TIMED_OUT, BrokerUnavailable),
         (KafkaError.UNKNOWN_TOPIC_OR_PART, BrokerUnavailable),
+        (KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, BrokerUnavailable),
         (KafkaError.SASL_AUTHENTICATION_FAILED, KafkaDenied),
         (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaDenied),
         (KafkaError.MSG_SIZE_TOO_LARGE, KafkaRefused),
