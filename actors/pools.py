@@ -68,6 +68,8 @@ class _Room:
     asked_at: float
     late_at: float
     there_at: float | None = None
+    looking: Any = None
+    """The outstanding question whether it is there."""
 
 
 @dataclass
@@ -242,7 +244,12 @@ class AnalyzerPools:
             pool.said = ""
             self._want(pool, pool.serving, "keeps up")
             return
-        if not self._port.is_reserved(room.held):
+        if room.looking is None:
+            room.looking = self._port.ask_room(room.held)
+        if not self._port.is_done(room.looking):
+            return
+        looking, room.looking = room.looking, None
+        if not self._port.answer(looking, timeout_s=0):
             room.there_at = None
             if now - room.asked_at > NODE_WITHIN_S:
                 self._release(pool)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,6 +20,8 @@ from ray.util.placement_group import (
     placement_group_table,
     remove_placement_group,
 )
+
+from vnpulse.errors import RayUnavailable
 
 CONTROL = "control"
 CONTROL_THREADS = 3
@@ -77,7 +81,11 @@ class NameTaken(Exception):
 
 
 class ActorPort(Protocol):
-    """Creating, calling and ending actors. Handles and pending calls are opaque."""
+    """Creating, calling and ending actors. Handles and pending calls are opaque.
+
+    ``create``, ``find``, ``names``, ``reserve`` and ``release`` ask Ray's head and wait for it: milliseconds,
+    and where it is silent a minute, after which they raise RayUnavailable. Everything else returns at once.
+    """
 
     def create(self, spec: ActorSpec) -> Any:
         """Start the actor's process. Raises NameTaken."""
@@ -88,8 +96,8 @@ class ActorPort(Protocol):
     def names(self) -> list[str]:
         """Return the names of all running actors, whoever made them."""
 
-    def has_node(self, handle: Any) -> bool:
-        """Say whether Ray has found a node for an actor; until then its calls wait."""
+    def ask_node(self, handle: Any) -> Any:
+        """Ask whether there is a node for an actor, until when its calls wait; return the pending answer."""
 
     def reserve(self, spec: ActorSpec) -> Any:
         """Ask for room for one more actor like this; a cluster that grows by itself starts a node for it.
@@ -98,8 +106,8 @@ class ActorPort(Protocol):
         that asked ends.
         """
 
-    def is_reserved(self, room: Any) -> bool:
-        """Say whether the room is there."""
+    def ask_room(self, room: Any) -> Any:
+        """Ask whether the room is there; return the pending answer."""
 
     def release(self, room: Any) -> None:
         """Want the room no more, or for something else. Harmless if it is given back already."""
@@ -108,7 +116,7 @@ class ActorPort(Protocol):
         """Call a method; return the pending call at once."""
 
     def is_done(self, pending: Any) -> bool:
-        """Say, without waiting, whether a pending call has an answer or an error."""
+        """Say, without waiting, whether a pending call or question has an answer or an error."""
 
     def answer(self, pending: Any, timeout_s: float) -> Any:
         """Return the answer, waiting for it. Raises TimeoutError, ActorGone, or the method's own error."""
@@ -117,12 +125,23 @@ class ActorPort(Protocol):
         """End the actor's process at once, without clean-up. Harmless if it is dead already."""
 
 
+@contextmanager
+def _asking_the_head() -> Iterator[None]:
+    try:
+        yield
+    except GetTimeoutError as error:
+        raise RayUnavailable("Ray's head gives no answer") from error
+
+
 class RayPort:
     """The real thing. Actors live in ``namespace`` and outlive whoever made them."""
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
+        # Where these questions wait for the head nobody is in their way: Ray itself never gives them up.
+        self._questions = ThreadPoolExecutor(1, "ask-ray")
 
+    @_asking_the_head()
     def create(self, spec: ActorSpec, *, max_restarts: int = 0) -> ActorHandle:
         """Start the actor's process. Raises NameTaken."""
         # max_restarts=0: the supervisor replaces what died. Ray's own restart would rerun the
@@ -162,6 +181,7 @@ class RayPort:
                     raise
                 time.sleep(NAME_FREE_PERIOD_S)
 
+    @_asking_the_head()
     def find(self, name: str) -> ActorHandle:
         """Return the running actor of this name. Raises ActorGone."""
         try:
@@ -169,16 +189,17 @@ class RayPort:
         except ValueError as error:
             raise ActorGone(name) from error
 
+    @_asking_the_head()
     def names(self) -> list[str]:
         """Return the names of all running actors, whoever made them."""
         rows: list[dict[str, str]] = list_named_actors(all_namespaces=True)
         return sorted(row["name"] for row in rows if row["namespace"] == self._namespace)
 
-    def has_node(self, handle: ActorHandle) -> bool:
-        """Say whether Ray has found a node for an actor; until then its calls wait."""
-        found: dict[str, Any] = actors(handle._actor_id.hex())
-        return found.get("State") != "PENDING_CREATION" or bool(found["Address"]["IPAddress"])
+    def ask_node(self, handle: ActorHandle) -> Future[bool]:
+        """Ask whether there is a node for an actor, until when its calls wait; return the pending answer."""
+        return self._questions.submit(_has_node, handle)
 
+    @_asking_the_head()
     def reserve(self, spec: ActorSpec) -> PlacementGroup | None:
         """Ask for room for one more actor like this; a cluster that grows by itself starts a node for it.
 
@@ -193,10 +214,11 @@ class RayPort:
         labels = [spec.node_labels] if spec.node_labels else None
         return placement_group([spec.amounts], bundle_label_selector=labels)
 
-    def is_reserved(self, room: PlacementGroup | None) -> bool:
-        """Say whether the room is there."""
-        return room is None or placement_group_table(room)["state"] == "CREATED"
+    def ask_room(self, room: PlacementGroup | None) -> Future[bool]:
+        """Ask whether the room is there; return the pending answer."""
+        return self._questions.submit(_is_there, room)
 
+    @_asking_the_head()
     def release(self, room: PlacementGroup | None) -> None:
         """Want the room no more, or for something else. Harmless if it is given back already."""
         if room is not None:
@@ -206,13 +228,17 @@ class RayPort:
         """Call a method; return the pending call at once."""
         return getattr(handle, method).options(concurrency_group=CONTROL).remote(*arguments)
 
-    def is_done(self, pending: ray.ObjectRef) -> bool:
-        """Say, without waiting, whether a pending call has an answer or an error."""
+    def is_done(self, pending: ray.ObjectRef | Future[Any]) -> bool:
+        """Say, without waiting, whether a pending call or question has an answer or an error."""
+        if isinstance(pending, Future):
+            return pending.done()
         ready, _ = ray.wait([pending], timeout=0)
         return bool(ready)
 
-    def answer(self, pending: ray.ObjectRef, timeout_s: float) -> Any:
+    def answer(self, pending: ray.ObjectRef | Future[Any], timeout_s: float) -> Any:
         """Return the answer, waiting for it. Raises TimeoutError, ActorGone, or the method's own error."""
+        if isinstance(pending, Future):
+            return pending.result(timeout_s)
         try:
             return ray.get(pending, timeout=timeout_s)
         except GetTimeoutError as error:
@@ -224,3 +250,12 @@ class RayPort:
         """End the actor's process at once, without clean-up. Harmless if it is dead already."""
         with suppress(RayError):  # it was dead
             ray.kill(handle, no_restart=True)
+
+
+def _has_node(handle: ActorHandle) -> bool:
+    found: dict[str, Any] = actors(handle._actor_id.hex())
+    return found.get("State") != "PENDING_CREATION" or bool(found["Address"]["IPAddress"])
+
+
+def _is_there(room: PlacementGroup | None) -> bool:
+    return room is None or placement_group_table(room)["state"] == "CREATED"

@@ -96,6 +96,8 @@ class _Managed:
     outdated: bool = False
     has_node: bool = True
     waits_for_node: bool = False
+    looking: Any = None
+    """The outstanding question whether it has a node."""
     health: dict[str, Any] | None = None
     error: str = ""
 
@@ -108,7 +110,9 @@ class Supervisor:
     actor of the version that is wanted is left in peace, one of another version is drained and
     replaced, one at a time, and one that nobody wants any more is drained before those take its
     place. At most one call to each actor is outstanding, and no step waits for one, so an actor
-    that hangs delays nobody else.
+    that hangs delays nobody else. What does make a step wait is Ray's head, when it is silent just as an
+    actor is to be started: nobody could be replaced in that time anyway, and who runs is probed meanwhile
+    between one attempt and the next.
 
     An actor of a later stage is started when all of the earlier stages run once, or wait for a node that
     has room for them, which may take as long as it takes; after that each is replaced by itself.
@@ -224,7 +228,7 @@ class Supervisor:
     def _start(self, actor: _Managed, now: float) -> None:
         actor.status = Status.STARTING
         actor.failed_probes = 0
-        actor.has_node, actor.next_probe = False, now + PLACE_PERIOD_S
+        actor.has_node, actor.looking, actor.next_probe = False, None, now + PLACE_PERIOD_S
         try:
             actor.handle = self._port.find(actor.spec.name)
         except ActorGone:
@@ -241,8 +245,13 @@ class Supervisor:
 
     def _look_for_node(self, actor: _Managed, now: float) -> None:
         """Find out whether a new actor has a node; the time that it has for its start runs from then on."""
+        if actor.looking is None:
+            actor.looking = self._port.ask_node(actor.handle)
+        if not self._port.is_done(actor.looking):
+            return
+        looking, actor.looking = actor.looking, None
         actor.next_probe = now + PLACE_PERIOD_S
-        actor.has_node = self._port.has_node(actor.handle)
+        actor.has_node = self._port.answer(looking, timeout_s=0)
         if actor.has_node:
             if actor.waits_for_node:
                 actor.waits_for_node, actor.error = False, ""

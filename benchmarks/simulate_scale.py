@@ -150,9 +150,9 @@ class VirtualRay:
     def names(self) -> list[str]:
         return [name for name, process in self._processes.items() if process.alive]
 
-    def has_node(self, handle: Process) -> bool:
+    def ask_node(self, handle: Process) -> Call:
         self._cost()
-        return handle.node is not None
+        return Call(handle, "ask_node", self.now)
 
     def call(self, handle: Process, method: str, *arguments: Any) -> Call:
         self._cost()
@@ -162,6 +162,8 @@ class VirtualRay:
 
     def is_done(self, pending: Call) -> bool:
         self.now += self._look_s
+        if pending.method == "ask_node":
+            return True
         if not pending.process.alive:
             return self.now >= pending.process.died_at + DEATH_NOTICED_S
         if pending.process.node is None and self._waiting:
@@ -173,6 +175,8 @@ class VirtualRay:
         return self.now >= pending.done_at
 
     def answer(self, pending: Call, timeout_s: float) -> Any:
+        if pending.method == "ask_node":
+            return pending.process.node is not None
         if not pending.process.alive:
             raise ActorGone("its node is gone")
         if pending.method == "start":

@@ -10,6 +10,7 @@
     ├── BrokerUnavailable        no Kafka broker answers (retriable)
     ├── AnalyzerUnavailable      an analyzer actor is away or restarting (retriable)
     ├── SchemaUnavailable        an Avro schema is not to be had for now (retriable)
+    ├── RayUnavailable           the head of the Ray cluster does not answer (retriable)
     ├── StartOver                a consumer must be replaced: what it holds may not be what is committed
     │   └── PartitionTaken       and somebody else consumes its partition now
     ├── KafkaRefused             the broker said no (vnpulse.kafka.connection)
@@ -63,6 +64,12 @@ class AnalyzerUnavailable(VnpulseError):
 
 class SchemaUnavailable(VnpulseError):
     """The schema registry does not answer or refuses us, or lacks the schema that we write with."""
+
+    retriable = True
+
+
+class RayUnavailable(VnpulseError):
+    """Ray's head gave no answer; it is restarting, cut off or overloaded."""
 
     retriable = True
 

@@ -38,6 +38,7 @@ class World:
         self.slow = False
         self.error: Exception | None = None
         self.room = True
+        self.silent = False
         self.rooms: list[ActorSpec] = []
         self.waiting: set[str] = set()
         self.behind: dict[str, float] = {"technical": 0.0, "sentiment": 0.0}
@@ -70,8 +71,8 @@ class World:
         self.rooms.append(spec)
         return spec
 
-    def is_reserved(self, room: ActorSpec) -> bool:
-        return self.room
+    def ask_room(self, room: ActorSpec) -> str:
+        return "room"
 
     def release(self, room: ActorSpec) -> None:
         self.rooms.remove(room)
@@ -81,12 +82,15 @@ class World:
         return "pending"
 
     def is_done(self, pending: Any) -> bool:
-        return not self.slow
+        return not (self.silent if pending == "room" else self.slow)
 
-    def answer(self, pending: Any, timeout_s: float) -> None:
+    def answer(self, pending: Any, timeout_s: float) -> Any:
+        if pending == "room":
+            return self.room
         if self.error is not None:
             error, self.error = self.error, None
             raise error
+        return None
 
     def __getattr__(self, name: str) -> Any:  # create, find, names, kill: not called
         raise AttributeError(name)
@@ -232,6 +236,15 @@ def test_a_node_that_does_not_come_is_asked_for_again_after_a_while(caplog: pyte
     assert world.rooms == []
     world.steps(LATE_LOOKS + 1)
     assert len(world.rooms) == 1
+
+
+def test_a_silent_head_of_ray_is_waited_for() -> None:
+    world = World(technical=AUTOSCALED)
+    world.behind["technical"], world.silent = 30.0, True
+    assert set(world.steps(2 * NODE_WITHIN_S)) == {1}
+    assert len(world.rooms) == 1, "there may be room or not: nobody knows"
+    world.silent = False
+    assert world.steps(ROOM_S)[-1] == 2
 
 
 def test_the_demand_ends_with_the_backlog_an_outage_a_number_by_hand_and_the_supervisor() -> None:

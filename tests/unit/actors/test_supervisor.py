@@ -63,6 +63,8 @@ class FakeRay:
         self.taken: set[str] = set()
         self.homeless: set[str] = set()
         """Actors that no node has room for."""
+        self.silent = False
+        """Whether Ray's head answers no question."""
 
     def _break(self, verb: str, name: str) -> None:
         if verb in self.broken.get(name, ()):
@@ -87,8 +89,8 @@ class FakeRay:
     def names(self) -> list[str]:
         return sorted(name for name, process in self.processes.items() if process.alive)
 
-    def has_node(self, handle: Process) -> bool:
-        return handle.name not in self.homeless
+    def ask_node(self, handle: Process) -> Call:
+        return Call(handle, "ask_node", not self.silent, handle.name not in self.homeless)
 
     def call(self, handle: Process, method: str, *arguments: Any) -> Call:
         self._break("call", handle.name)
@@ -216,6 +218,18 @@ def test_an_actor_waits_for_a_node_as_long_as_it_takes(
     ray.finish(ray.processes["technical/1"].calls[0])
     steps(ray, supervisor, 2)
     assert supervisor.all_running()
+
+
+def test_while_rays_head_is_silent_nobody_is_taken_for_dead_and_everybody_is_probed(ray: FakeRay) -> None:
+    ray.hanging = {("new", "start")}
+    supervisor = supervise(ray, consumer("a"), consumer("new"))
+    ray.silent = True
+    steps(ray, supervisor, START_TIMEOUT_S * 2)
+    assert ray.killed == []
+    assert row(supervisor, "new")["status"] == "starting"
+    before = len(ray.processes["a"].calls)
+    steps(ray, supervisor, 9)
+    assert len(ray.processes["a"].calls) - before >= 4
 
 
 def test_an_actor_without_a_node_is_not_waited_for_when_it_goes(ray: FakeRay) -> None:
