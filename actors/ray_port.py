@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import ray
-from ray._private.state import actors
+from ray._private.state import state
 from ray.actor import ActorHandle
+from ray.core.generated.gcs_pb2 import ActorTableData  # type: ignore[attr-defined]
 from ray.exceptions import ActorAlreadyExistsError, GetTimeoutError, RayActorError, RayError
 from ray.util import list_named_actors
 from ray.util.placement_group import (
@@ -80,6 +81,13 @@ class NameTaken(Exception):
     """An actor of this name is running already."""
 
 
+class Place(NamedTuple):
+    """Whether Ray has found a node for an actor, and whether it was made for one with a GPU."""
+
+    has_node: bool
+    on_gpu: bool
+
+
 class ActorPort(Protocol):
     """Creating, calling and ending actors. Handles and pending calls are opaque.
 
@@ -97,7 +105,10 @@ class ActorPort(Protocol):
         """Return the names of all running actors, whoever made them."""
 
     def ask_node(self, handle: Any) -> Any:
-        """Ask whether there is a node for an actor, until when its calls wait; return the pending answer."""
+        """Ask for the Place of an actor, whose calls wait until it has one; return the pending answer."""
+
+    def ask_gpus(self) -> Any:
+        """Ask how many GPUs each node has that has some, by node id; return the pending answer."""
 
     def reserve(self, spec: ActorSpec) -> Any:
         """Ask for room for one more actor like this; a cluster that grows by itself starts a node for it.
@@ -195,9 +206,13 @@ class RayPort:
         rows: list[dict[str, str]] = list_named_actors(all_namespaces=True)
         return sorted(row["name"] for row in rows if row["namespace"] == self._namespace)
 
-    def ask_node(self, handle: ActorHandle) -> Future[bool]:
-        """Ask whether there is a node for an actor, until when its calls wait; return the pending answer."""
-        return self._questions.submit(_has_node, handle)
+    def ask_node(self, handle: ActorHandle) -> Future[Place]:
+        """Ask for the Place of an actor, whose calls wait until it has one; return the pending answer."""
+        return self._questions.submit(_place_of, handle)
+
+    def ask_gpus(self) -> Future[dict[str, float]]:
+        """Ask how many GPUs each node has that has some, by node id; return the pending answer."""
+        return self._questions.submit(_gpus_by_node)
 
     @_asking_the_head()
     def reserve(self, spec: ActorSpec) -> PlacementGroup | None:
@@ -252,9 +267,18 @@ class RayPort:
             ray.kill(handle, no_restart=True)
 
 
-def _has_node(handle: ActorHandle) -> bool:
-    found: dict[str, Any] = actors(handle._actor_id.hex())
-    return found.get("State") != "PENDING_CREATION" or bool(found["Address"]["IPAddress"])
+def _place_of(handle: ActorHandle) -> Place:
+    # Ray's own `actors()` leaves out what an actor asks for.
+    found: bytes | None = state._connect_and_get_accessor().get_actor_info(handle._actor_id)
+    actor = ActorTableData.FromString(found or b"")
+    pending = found is not None and actor.state == ActorTableData.PENDING_CREATION
+    return Place(not pending or bool(actor.address.ip_address), "GPU" in actor.required_resources)
+
+
+def _gpus_by_node() -> dict[str, float]:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    found = {node["NodeID"]: node["Resources"].get("GPU", 0.0) for node in nodes if node["Alive"]}
+    return {node: gpus for node, gpus in found.items() if gpus}
 
 
 def _is_there(room: PlacementGroup | None) -> bool:

@@ -94,12 +94,21 @@ class _Managed:
     not_before: float = 0.0
     running_since: float = 0.0
     outdated: bool = False
+    on_gpu: bool | None = None
+    """Whether it was made to be on a GPU; None if another has made it, until it has said so."""
+    misplaced: bool = False
+    """Whether it is on a GPU and should not be, or the reverse."""
     has_node: bool = True
     waits_for_node: bool = False
     looking: Any = None
     """The outstanding question whether it has a node."""
     health: dict[str, Any] | None = None
     error: str = ""
+
+    @property
+    def to_replace(self) -> bool:
+        """Whether another is wanted in its place."""
+        return self.outdated or self.misplaced
 
 
 class Supervisor:
@@ -137,6 +146,7 @@ class Supervisor:
         for spec in specs:
             actor = known.pop(spec.name, None) or _Managed(spec)
             actor.outdated = actor.outdated or actor.spec.version != spec.version
+            actor.misplaced = actor.on_gpu is not None and actor.on_gpu != (spec.num_gpus > 0)
             actor.spec, actor.wanted = spec, True
             actors.append(actor)
         for spec in strays:
@@ -186,11 +196,13 @@ class Supervisor:
         elif actor.pending is not None:
             if self._port.is_done(actor.pending):
                 self._take_answer(actor, now)
+            elif actor.misplaced and (actor.purpose == _START or actor.waits_for_node):
+                self._end(actor)  # It has not come to run, and has nothing to finish.
             elif not actor.has_node and now >= actor.next_probe:
                 self._look_for_node(actor, now)
-            elif now - actor.pending_since > _TIMEOUT_S[actor.purpose]:
+            elif not actor.waits_for_node and now - actor.pending_since > _TIMEOUT_S[actor.purpose]:
                 self._overdue(actor)
-        elif actor.outdated and all(a.status in _ANSWERING for a in self._actors):
+        elif actor.to_replace and all(a.status in _ANSWERING for a in self._actors):
             # One at a time, and none while another is not back: a version that does not run stops here.
             self._drain(actor, now)
         elif now >= actor.next_probe:
@@ -215,7 +227,10 @@ class Supervisor:
         self._drain(actor, now)
 
     def _drain(self, actor: _Managed, now: float) -> None:
-        log.info("%s finishes its work, to be %s", actor.spec.name, "replaced" if actor.wanted else "gone")
+        replaced = (
+            f"replaced on a {'GPU' if actor.spec.num_gpus else 'CPU'}" if actor.misplaced else "replaced"
+        )
+        log.info("%s finishes its work, to be %s", actor.spec.name, replaced if actor.wanted else "gone")
         actor.status = Status.DRAINING
         self._call(actor, _DRAIN, now, STOP_TIMEOUT_S)
 
@@ -229,6 +244,7 @@ class Supervisor:
         actor.status = Status.STARTING
         actor.failed_probes = 0
         actor.has_node, actor.looking, actor.next_probe = False, None, now + PLACE_PERIOD_S
+        actor.on_gpu, actor.misplaced, actor.health = None, False, None
         try:
             actor.handle = self._port.find(actor.spec.name)
         except ActorGone:
@@ -238,9 +254,11 @@ class Supervisor:
                 # Somebody was faster, or the dead one's name is not free yet: look again soon.
                 actor.status, actor.not_before = Status.STOPPED, now + RESTART_BACKOFF_S
                 return
-            actor.outdated = False
+            actor.outdated, actor.on_gpu = False, actor.spec.num_gpus > 0
             self._call(actor, _START, now)
             return
+        # Before it is taken for dead: it may be waiting for a node, and another supervisor with it.
+        actor.next_probe = now + PROBES_FAILED_LIMIT * PROBE_TIMEOUT_S
         self._call(actor, _ATTACH, now)
 
     def _look_for_node(self, actor: _Managed, now: float) -> None:
@@ -251,11 +269,13 @@ class Supervisor:
             return
         looking, actor.looking = actor.looking, None
         actor.next_probe = now + PLACE_PERIOD_S
-        actor.has_node = self._port.answer(looking, timeout_s=0)
+        actor.has_node, actor.on_gpu = self._port.answer(looking, timeout_s=0)
         if actor.has_node:
             if actor.waits_for_node:
                 actor.waits_for_node, actor.error = False, ""
             return
+        # An earlier supervisor may have made it, for GPUs that are there no more.
+        actor.misplaced = actor.on_gpu != (actor.spec.num_gpus > 0)
         actor.pending_since, actor.failed_probes = now, 0
         actor.error = f"waits for a node with {actor.spec.needs} to spare"
         if not actor.waits_for_node:
@@ -295,6 +315,7 @@ class Supervisor:
                 self._call(actor, _START, now)
                 return
             actor.outdated = not actor.spec.shared and answer.get("version", "") != actor.spec.version
+            actor.on_gpu = bool(answer.get("gpus"))
             self._runs(actor, now)
         actor.health = answer
         if not answer["alive"]:
@@ -379,7 +400,7 @@ class Supervisor:
 
     def all_running(self) -> bool:
         """Say whether every actor runs, of the version that is wanted, and nothing it does fails."""
-        return all(a.status is Status.RUNNING and a.wanted and not a.outdated for a in self._actors)
+        return all(a.status is Status.RUNNING and a.wanted and not a.to_replace for a in self._actors)
 
     def status(self) -> list[dict[str, Any]]:
         """Return one row an actor: name, status, restarts, error, and its last health answer."""
@@ -390,6 +411,8 @@ class Supervisor:
                 "status": actor.status.value,
                 "gave_up": actor.gave_up,
                 "waits_for_node": actor.waits_for_node,
+                "num_gpus": actor.spec.num_gpus,
+                "on_gpu": bool(actor.on_gpu),
                 "restarts": actor.restarts,
                 "error": actor.error,
             }

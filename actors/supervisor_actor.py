@@ -6,8 +6,10 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+from actors.gpu_watch import GpuWatch
 from actors.pools import AnalyzerPools
 from actors.ray_port import ActorSpec, RayPort
 from actors.supervisor import Status, Supervisor
@@ -28,6 +30,9 @@ TROUBLE_PAUSE_S = 1.0
 STORE_PAUSE_S = 5.0
 EVENTS_KEPT = 1_000
 
+HEAD_TIMEOUT_S = 60.0
+"""For Ray's head to say which GPUs there are, before anything is started."""
+
 PREFIX = "supervisor/"
 
 
@@ -43,8 +48,13 @@ class Plan(NamedTuple):
 class Planner(Protocol):
     """Knows what should run."""
 
-    def plan(self, settings: Settings, running: list[str]) -> Plan:
-        """Return what should run with ``settings``, given the names of all actors that do."""
+    def plan(
+        self, settings: Settings, running: list[str], gpus: Mapping[str, float], seats: Mapping[str, str]
+    ) -> Plan:
+        """Return what should run with ``settings``, given the names of all actors that do.
+
+        ``gpus``: of each node that has some. ``seats``: see GpuWatch.
+        """
 
     def most_shards(self, settings: Settings) -> dict[str, int] | None:
         """Return, by analyzer, how many shards there can be where there is a limit; None without any."""
@@ -80,7 +90,7 @@ class SupervisorActor:
         settings: Settings,
         planner: Planner,
     ) -> None:
-        """``planner`` is asked again whenever the scale changes."""
+        """``planner`` is asked again whenever the scale or the cluster's GPUs change."""
         self._name = name
         self._version = version
         self._owner = ""
@@ -91,7 +101,11 @@ class SupervisorActor:
         self._supervisor: Supervisor | None = None
         self._pools: AnalyzerPools | None = None
         self._scale: dict[str, int] = {}
-        self._remarks: set[str] = set()
+        self._remarks: list[str] = []
+        self._gpus: Mapping[str, float] = {}
+        self._gpus_asked: Any = None
+        self._gpu_watch = GpuWatch(time.monotonic)
+        self._plan_is_due = False
         self._leaving = threading.Event()
         self._draining = False
         self._finished = False
@@ -161,6 +175,9 @@ class SupervisorActor:
                     self._report(statuses)
                     self._heed(control)
                     self._resize()
+                    self._watch_gpus()
+                    if self._plan_is_due:
+                        self._reconcile(self._supervisor)
                 self._error = ""
                 self._leaving.wait(STEP_PERIOD_S)
             except Exception as error:
@@ -183,23 +200,41 @@ class SupervisorActor:
                 self._port, control, placement, most, time.monotonic, self._scale, running
             )
         supervisor = Supervisor(self._port, [])
+        self._gpus = self._port.answer(self._port.ask_gpus(), HEAD_TIMEOUT_S)
+        self._gpu_watch.look(self._gpus, [])
         self._reconcile(supervisor)
         self._supervisor = supervisor
 
     def _reconcile(self, supervisor: Supervisor) -> None:
         numbers = self._pools.numbers() if self._pools is not None else {}
-        plan = self._planner.plan(self._settings.scaled(self._scale | numbers), self._port.names())
+        settings = self._settings.scaled(self._scale | numbers)
+        seats = self._gpu_watch.seats(supervisor.status())
+        plan = self._planner.plan(settings, self._port.names(), self._gpus, seats)
         for remark in plan.remarks:
             if remark not in self._remarks:
                 log.warning("%s", remark)
-        self._remarks.update(plan.remarks)
+        # What has not been so in between is not said again.
+        self._remarks = plan.remarks
         supervisor.reconcile(plan.specs, plan.strays)
+        self._plan_is_due = False
 
     def _resize(self) -> None:
         """Bring the analyzers to the number of shards that they should have."""
         assert self._supervisor is not None
         if self._pools is not None and self._pools.step(self._supervisor):
-            self._reconcile(self._supervisor)
+            self._plan_is_due = True
+
+    def _watch_gpus(self) -> None:
+        """See to it that who wants a GPU is placed anew when they come or go."""
+        assert self._supervisor is not None
+        if self._gpus_asked is not None:
+            if not self._port.is_done(self._gpus_asked):
+                return
+            asked, self._gpus_asked = self._gpus_asked, None
+            self._gpus = self._port.answer(asked, timeout_s=0)
+            if self._gpu_watch.look(self._gpus, self._supervisor.status()):
+                self._plan_is_due = True
+        self._gpus_asked = self._port.ask_gpus()
 
     def _heed(self, control: ControlStore) -> None:
         """Do what people asked for since the last time."""
@@ -214,7 +249,7 @@ class SupervisorActor:
             self._scale = desired.scale
             if self._pools is not None:
                 self._pools.by_hand = desired.scale
-            self._reconcile(self._supervisor)
+            self._plan_is_due = True
         ours = set(desired.restart).intersection(self._supervisor.names())
         for name in ours:
             self._supervisor.restart(name)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from statistics import mean
 from typing import Any
 
-from actors.ray_port import ActorGone, ActorSpec, NameTaken
+from actors.ray_port import ActorGone, ActorSpec, NameTaken, Place
 from actors.supervisor import Supervisor
 from actors.supervisor_actor import STEP_PERIOD_S
 from pipelines.plan import PIPELINES, plan_for
@@ -176,7 +176,7 @@ class VirtualRay:
 
     def answer(self, pending: Call, timeout_s: float) -> Any:
         if pending.method == "ask_node":
-            return pending.process.node is not None
+            return Place(pending.process.node is not None, pending.process.spec.num_gpus > 0)
         if not pending.process.alive:
             raise ActorGone("its node is gone")
         if pending.method == "start":
@@ -297,8 +297,9 @@ def simulate(
     specs = plan_for(
         PIPELINES,
         Cluster(settings, counts),
-        gpus=[node.gpus for node in nodes_for(partitions) if node.gpus],
         running=[],
+        gpus={str(number): node.gpus for number, node in enumerate(nodes_for(partitions)) if node.gpus},
+        seats={},
     ).specs
     ray = VirtualRay(nodes_for(partitions), call_us / 1e6)
     supervisor = Supervisor(ray, specs, now=lambda: ray.now)

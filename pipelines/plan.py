@@ -1,13 +1,10 @@
-"""What a supervisor should run: asked by the supervisor itself, again whenever the scale changes."""
+"""What a supervisor should run: asked by the supervisor itself, again when the scale or the GPUs change."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
-
-import ray
 
 from actors.ray_port import ActorSpec
 from actors.supervisor_actor import PREFIX, Plan
@@ -55,9 +52,11 @@ class PipelinePlanner:
 
     pipelines: tuple[str, ...]
 
-    def plan(self, settings: Settings, running: list[str]) -> Plan:
+    def plan(
+        self, settings: Settings, running: list[str], gpus: Mapping[str, float], seats: Mapping[str, str]
+    ) -> Plan:
         """Return the actors of the pipelines, and which of those that run are nobody's."""
-        return plan_for(self.pipelines, look_at(settings), cluster_gpus(), running)
+        return plan_for(self.pipelines, look_at(settings), running, gpus, seats)
 
     def most_shards(self, settings: Settings) -> dict[str, int] | None:
         """Return how many technical shards there can be: a partition has one; None without analyzers."""
@@ -70,8 +69,14 @@ class PipelinePlanner:
         return bool(_supervised(supervisor).intersection(WITH_ANALYZERS))
 
 
-def plan_for(pipelines: tuple[str, ...], cluster: Cluster, gpus: Sequence[float], running: list[str]) -> Plan:
-    """Return the plan for a cluster as it is; ``gpus`` of each node that has some."""
+def plan_for(
+    pipelines: tuple[str, ...],
+    cluster: Cluster,
+    running: list[str],
+    gpus: Mapping[str, float],
+    seats: Mapping[str, str],
+) -> Plan:
+    """Return the plan for a cluster as it is (see Planner)."""
     specs: dict[str, ActorSpec] = {}
     for name in pipelines:
         # By its importable name: `python -m pipelines.storage` is __main__ in its own process.
@@ -82,8 +87,7 @@ def plan_for(pipelines: tuple[str, ...], cluster: Cluster, gpus: Sequence[float]
         specs = {name: replace(spec, shared=False) for name, spec in specs.items()}
     kinds = {*pipelines, *(ANALYZER_KINDS if alone else ())}
     strays = [_stray(name) for name in running if name.split("/")[0] in kinds and name not in specs]
-    # Those that run keep the GPUs that they have.
-    fitted, remarks = fit_to_gpus(sorted(specs.values(), key=lambda s: s.name not in running), gpus)
+    fitted, remarks = fit_to_gpus(list(specs.values()), gpus, seats)
     return Plan(fitted, strays, remarks)
 
 
@@ -97,10 +101,3 @@ def _stray(name: str) -> ActorSpec:
         stage=ANALYZER_STAGE if analyzer else CONSUMER_STAGE,
         drain_rank=DRAIN_ORDER.index("analyzer" if analyzer else kind),
     )
-
-
-def cluster_gpus() -> list[float]:
-    """Return how many GPUs each node of the cluster has that has some."""
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    found = [node["Resources"].get("GPU", 0.0) for node in nodes if node["Alive"]]
-    return [gpus for gpus in found if gpus]

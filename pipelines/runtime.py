@@ -19,7 +19,7 @@ from actors.ray_port import ActorGone, ActorSpec, RayPort
 from actors.supervisor_actor import SupervisorActor
 from pipelines.kernels import compile_everywhere
 from pipelines.logs import configure_logging
-from pipelines.plan import WITH_ANALYZERS, PipelinePlanner, cluster_gpus, overlapping, supervisor_name
+from pipelines.plan import WITH_ANALYZERS, PipelinePlanner, overlapping, supervisor_name
 from pipelines.versions import supervisor_version
 from pipelines.wiring import look_at, require_gpus
 from vnpulse.deployment import resolve
@@ -85,7 +85,8 @@ def run(pipelines: tuple[str, ...], settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     if set(pipelines).intersection(WITH_ANALYZERS):
-        require_gpus(settings, cluster_gpus())
+        port = RayPort(settings.ray.namespace)
+        require_gpus(settings, port.answer(port.ask_gpus(), ANSWER_TIMEOUT_S))
     wanted = supervisor_version(settings, cluster.partitions)
     driver = _Driver(pipelines, settings, wanted, ControlStore(database))
     driver.take_over()

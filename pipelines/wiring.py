@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from actors.analyzers import SentimentActor, Shard, TechnicalActor, shard_name
+from actors.gpu_watch import ON_CPU, STARTING
 from actors.partition_consumer import ConsumerSpec, MakeHandler, PartitionConsumer
 from actors.ray_port import ActorSpec
 from actors.shard_calls import SentimentPool, ServingShards, TechnicalPool
@@ -150,7 +152,7 @@ def _analyzer_actors(
     ]
 
 
-def require_gpus(settings: Settings, gpus: Sequence[float]) -> None:
+def require_gpus(settings: Settings, gpus: Mapping[str, float]) -> None:
     """Raise UserError if the settings compute on GPUs in a cluster that has none."""
     if settings.technical.device == "cuda" and not gpus:
         raise UserError(
@@ -159,28 +161,57 @@ def require_gpus(settings: Settings, gpus: Sequence[float]) -> None:
         )
 
 
-def fit_to_gpus(specs: Iterable[ActorSpec], gpus: Iterable[float]) -> tuple[list[ActorSpec], list[str]]:
+def fit_to_gpus(
+    specs: Sequence[ActorSpec], gpus: Mapping[str, float], seats: Mapping[str, str]
+) -> tuple[list[ActorSpec], list[str]]:
     """Return ``specs`` as they can run on nodes of so many GPUs each, and what there is to say about it.
 
-    Who finds no GPU any more is put on a CPU.
+    Who has a GPU by ``seats`` (see GpuWatch) keeps it; who starts on one comes next, then who is new. Who
+    finds none any more, or is not to get one, is put on a CPU.
     """
-    left = sorted(gpus)
-    fitted: list[ActorSpec] = []
-    moved: list[str] = []
-    for spec in specs:
-        if spec.num_gpus:
-            node = next((i for i, free in enumerate(left) if free >= spec.num_gpus - 1e-9), None)
-            if node is None:
-                moved.append(spec.name)
-                spec = replace(spec, num_gpus=0.0)
-            else:
-                left[node] -= spec.num_gpus
-        fitted.append(spec)
-    if not moved:
+    # Last those that are not to get one: whether there is none for them either is to be said.
+    turns = (STARTING, None, ON_CPU)
+    free = {node: [1.0] * round(gpus[node]) for node in sorted(gpus, key=lambda node: gpus[node])}
+    seated = [spec for spec in specs if spec.num_gpus and seats.get(spec.name) not in turns]
+    for spec in seated:
+        _take(free.get(seats[spec.name], []), spec.num_gpus)
+    on_gpus, without = {spec.name for spec in seated}, set()
+    others = [spec for spec in specs if spec.num_gpus and spec.name not in on_gpus]
+    for spec in sorted(others, key=lambda spec: turns.index(seats.get(spec.name))):
+        if not any(_take(of_node, spec.num_gpus) for of_node in free.values()):
+            without.add(spec.name)
+        elif seats.get(spec.name) != ON_CPU:
+            on_gpus.add(spec.name)
+    fitted = [_on_cpu(s) if s.num_gpus and s.name not in on_gpus else s for s in specs]
+    if not without:
         return fitted, []
     # An actor that asks for what no node has would wait for it for ever, in silence.
-    lacks = "no GPU is left in this Ray cluster" if left else "this Ray cluster has no GPU"
-    return fitted, [f"{lacks}; on CPUs instead: {', '.join(moved)}"]
+    lacks = "no GPU is left in this Ray cluster" if gpus else "this Ray cluster has no GPU"
+    return fitted, [f"{lacks}; on CPUs instead: {', '.join(s.name for s in specs if s.name in without)}"]
+
+
+def _take(gpus: list[float], amount: float) -> bool:
+    """Take a share of one of a node's GPUs, or several whole ones, as Ray does; False if there is no room."""
+    most_used_first = sorted(range(len(gpus)), key=lambda gpu: gpus[gpu])
+    enough = [gpu for gpu in most_used_first if gpus[gpu] >= min(amount, 1.0) - 1e-9]
+    count = math.ceil(amount)
+    if len(enough) < count:
+        return False
+    for gpu in enough[:count]:
+        gpus[gpu] -= min(amount, 1.0)
+    return True
+
+
+def _on_cpu(spec: ActorSpec) -> ActorSpec:
+    """Return an analyzer that neither asks for a GPU nor computes on one, whatever the settings say."""
+    settings, *others = spec.arguments
+    on_cpu = {
+        "technical": settings.technical.model_copy(update={"device": "cpu"}),
+        "sentiment": settings.sentiment.model_copy(
+            update={"device": "cpu", "dtype": "auto", "compile": False}
+        ),
+    }
+    return replace(spec, num_gpus=0.0, arguments=(settings.model_copy(update=on_cpu), *others))
 
 
 def analyzer_actors(cluster: Cluster) -> list[ActorSpec]:

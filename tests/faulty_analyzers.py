@@ -85,10 +85,10 @@ FAULTY: dict[type, type] = {TechnicalActor: FaultyTechnicalActor}
 class FaultyPlanner(PipelinePlanner):
     """Plans the same actors, but for the technical ones."""
 
-    def plan(self, settings: Settings, running: list[str]) -> Plan:
+    def plan(self, *situation: Any) -> Plan:
         """See Planner. Called in the supervisor's process, where tests need not wait so long for a probe."""
         supervisor._TIMEOUT_S[supervisor._PROBE] = PROBE_TIMEOUT_S
-        plan = super().plan(settings, running)
+        plan = super().plan(*situation)
         specs = [replace(s, plain_class=FAULTY.get(s.plain_class, s.plain_class)) for s in plan.specs]
         return plan._replace(specs=specs)
 

@@ -60,6 +60,8 @@ class RayWorkerConfig:
     gcs_port: int
     num_cpus: int = 2
     """Logical; for each of them Ray starts a process in advance."""
+    num_gpus: float = 0.0
+    """Logical too."""
     object_store_mb: int = DEFAULT_OBJECT_STORE_MB
 
 
@@ -121,7 +123,7 @@ class RayWorker:
         command += [f"--address={LOOPBACK}:{config.gcs_port}", f"--node-ip-address={LOOPBACK}"]
         command += [f"{option}={port}" for option, port in chosen.items()]
         command += ["--min-worker-port=0", "--max-worker-port=0"]  # 0: the kernel chooses
-        command += [f"--num-cpus={config.num_cpus}", "--num-gpus=0"]
+        command += [f"--num-cpus={config.num_cpus}", f"--num-gpus={config.num_gpus:g}"]
         command += [f"--object-store-memory={config.object_store_mb * 1024 * 1024}"]
         command += ["--log-style=record", "--log-color=false"]
         config.folder.mkdir(parents=True, exist_ok=True)

@@ -70,6 +70,7 @@ class EmbeddedConfig:
     with_ray_dashboard: bool = True
     with_ray_worker: bool = False
     """A second Ray node, which joins through a relay, and a head that comes back with what it knew."""
+    ray_worker_num_gpus: float = 0.0
     relays: Mapping[str, int] = field(default_factory=dict)
     """By part ("kafka", "mongo"; "ray": its GCS, for the second node), the port of a relay in front of it,
     which clients are told in place of its own (see `EmbeddedStack.listening_port`)."""
@@ -230,6 +231,7 @@ class EmbeddedStack:
                 worker = RayWorkerConfig(
                     folder=root / "ray-worker",
                     gcs_port=config.relays["ray"],
+                    num_gpus=config.ray_worker_num_gpus,
                     object_store_mb=config.ray_object_store_mb,
                 )
                 components.append(RayWorker(worker, head, ports, hold_fds=[children_lock]))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from actors.ray_port import ActorGone, ActorSpec, NameTaken
+from actors.ray_port import ActorGone, ActorSpec, NameTaken, Place
 from actors.supervisor import Supervisor
 
 HEALTHY = {"alive": True, "error": ""}
@@ -29,6 +29,7 @@ class Call:
 class Process:
     name: str
     version: str = ""
+    on_gpu: bool = False
     alive: bool = True
     calls: list[Call] = field(default_factory=list)
 
@@ -62,7 +63,7 @@ class FakeRay:
         if spec.name in self.taken or (held is not None and held.alive):
             raise NameTaken(spec.name)
         self.created.append(spec.name)
-        self.processes[spec.name] = Process(spec.name, spec.version)
+        self.processes[spec.name] = Process(spec.name, spec.version, spec.num_gpus > 0)
         return self.processes[spec.name]
 
     def find(self, name: str) -> Process:
@@ -76,7 +77,8 @@ class FakeRay:
         return sorted(name for name, process in self.processes.items() if process.alive)
 
     def ask_node(self, handle: Process) -> Call:
-        return Call(handle, "ask_node", not self.silent, handle.name not in self.homeless)
+        place = Place(handle.name not in self.homeless, handle.on_gpu)
+        return Call(handle, "ask_node", not self.silent, place)
 
     def call(self, handle: Process, method: str, *arguments: Any) -> Call:
         self._break("call", handle.name)
@@ -93,7 +95,8 @@ class FakeRay:
         if key in self.failing:
             call.error = self.failing[key]()
         else:
-            health = {**HEALTHY, "version": call.process.version}
+            gpus = ["0"] if call.process.on_gpu else []
+            health = {**HEALTHY, "version": call.process.version, "gpus": gpus, "node_id": "here"}
             default = {"health": health, "start": None, "stop": True}[call.method]
             call.answer = self.answers.get(key, default)
 

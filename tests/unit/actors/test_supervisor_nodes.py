@@ -48,6 +48,20 @@ def test_while_rays_head_is_silent_nobody_is_taken_for_dead_and_everybody_is_pro
     assert len(ray.processes["a"].calls) - before >= 4
 
 
+def test_another_supervisor_s_actor_that_waits_for_a_node_is_left_waiting(ray: FakeRay) -> None:
+    without_a_node(ray)
+    ray.hanging.add(("technical/1", "health"))
+    supervisor = supervise(ray, consumer("storage"), analyzer("technical/0"), analyzer("technical/1"))
+    steps(ray, supervisor, START_TIMEOUT_S)
+    assert ray.killed == []
+    assert row(supervisor, "technical/1")["waits_for_node"]
+    ray.homeless, ray.hanging = set(), set()
+    for call in ray.processes["technical/1"].calls:
+        ray.finish(call)
+    steps(ray, supervisor, PLACE_PERIOD_S)
+    assert supervisor.all_running()
+
+
 def test_an_actor_without_a_node_is_not_waited_for_when_it_goes(ray: FakeRay) -> None:
     supervisor = without_a_node(ray)
     supervisor.reconcile([consumer("storage"), analyzer("technical/0")])

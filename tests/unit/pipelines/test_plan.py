@@ -11,13 +11,13 @@ from vnpulse.topics import PRICES, TRIGGERS
 
 
 def test_all_pipelines_together_share_nothing() -> None:
-    plan = plan_for(PIPELINES, Cluster(settings(), PARTITIONS), [], [])
+    plan = plan_for(PIPELINES, Cluster(settings(), PARTITIONS), [], {}, {})
     assert len(plan.specs) == len({spec.name for spec in plan.specs}) == 7
     assert not any(spec.shared for spec in plan.specs)
 
 
 def test_a_pipeline_alone_shares_the_analyzers() -> None:
-    plan = plan_for(("storage",), Cluster(settings(), PARTITIONS), [], [])
+    plan = plan_for(("storage",), Cluster(settings(), PARTITIONS), [], {}, {})
     assert [spec.name for spec in plan.specs if spec.shared] == ["technical/0", "sentiment/0"]
 
 
@@ -26,7 +26,7 @@ def test_what_ran_with_other_hosts_is_nobody_s() -> None:
         f"analysis/{TRIGGERS}/0-2", f"storage/{PRICES}/0-9", "technical/0", "technical/1",
         "supervisor/run", "somebody else's",
     ]  # fmt: skip
-    plan = plan_for(PIPELINES, Cluster(settings(analysis={"hosts": 3}), PARTITIONS), [], running)
+    plan = plan_for(PIPELINES, Cluster(settings(analysis={"hosts": 3}), PARTITIONS), running, {}, {})
     assert {spec.name for spec in plan.strays} == {f"analysis/{TRIGGERS}/0-2", "technical/1"}
     by_name = {spec.name: spec for spec in plan.specs}
     (stray,) = (spec for spec in plan.strays if spec.name.startswith("analysis/"))
@@ -35,7 +35,7 @@ def test_what_ran_with_other_hosts_is_nobody_s() -> None:
 
 def test_what_other_pipelines_run_is_theirs() -> None:
     running = ["analysis/x/0", "technical/7"]
-    assert plan_for(("storage",), Cluster(settings(), PARTITIONS), [], running).strays == []
+    assert plan_for(("storage",), Cluster(settings(), PARTITIONS), running, {}, {}).strays == []
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,11 @@ from pydantic import SecretStr
 from actors.ray_port import ActorSpec
 from pipelines import aggregation, analysis, notification, storage
 from pipelines.versions import supervisor_version
-from pipelines.wiring import Cluster, analyzer_actors, consumer_actors, fit_to_gpus, require_gpus
-from vnpulse.errors import UserError
+from pipelines.wiring import Cluster, analyzer_actors, consumer_actors
 from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.placement import AnalyzerPlacement, ConsumerPlacement, PlacementSettings, RaySettings
 from vnpulse.settings import Settings
 from vnpulse.store.settings import StoreSettings
-from vnpulse.technical.settings import TechnicalSettings
 from vnpulse.topics import ALERTS, CONSUMED, NEWS, PRICES, RESULTS, TRIGGERS
 
 PARTITIONS = {PRICES: 10, NEWS: 5, TRIGGERS: 3, RESULTS: 5, ALERTS: 3}
@@ -171,34 +169,3 @@ def test_another_password_makes_another_version() -> None:
         for uri in ("mongodb://u:a@x", "mongodb://u:b@x")
     )
     assert first != second
-
-
-def test_gpus_are_asked_for_only_where_there_are_any() -> None:
-    specs = analyzer_actors(Cluster(settings(technical={"num_gpus": 0.25}), PARTITIONS))
-    assert fit_to_gpus(specs, [1.0]) == (specs, [])
-    fitted, [remark] = fit_to_gpus(specs, [])
-    assert [spec.num_gpus for spec in fitted] == [0.0, 0.0]
-    assert [spec.name for spec in fitted] == [spec.name for spec in specs]
-    assert remark == "this Ray cluster has no GPU; on CPUs instead: technical/0"
-
-
-def test_computing_on_gpus_without_any_is_a_mistake_of_the_settings() -> None:
-    plain = settings(technical={"num_gpus": 0.25})
-    require_gpus(plain, [])
-    on_gpus = plain.model_copy(update={"technical": TechnicalSettings(device="cuda")})
-    require_gpus(on_gpus, [1.0])
-    with pytest.raises(UserError, match="no node of the Ray cluster at auto has a GPU"):
-        require_gpus(on_gpus, [])
-
-
-@pytest.mark.parametrize(
-    ("share", "shards", "gpus", "on_gpus"),
-    [(0.25, 6, [1.0], 4), (0.5, 5, [1.0, 1.0], 4), (0.75, 4, [2.0, 1.0], 3), (1.0, 2, [4.0], 2)],
-)
-def test_who_finds_no_gpu_any_more_is_put_on_a_cpu(
-    share: float, shards: int, gpus: list[float], on_gpus: int
-) -> None:
-    placed = settings(sentiment={"num_gpus": share, "shards": shards})
-    fitted, remarks = fit_to_gpus(analyzer_actors(Cluster(placed, PARTITIONS)), gpus)
-    assert sum(spec.num_gpus > 0 for spec in fitted) == on_gpus
-    assert bool(remarks) == (on_gpus < shards)

@@ -1,0 +1,37 @@
+"""All pipelines, with a supervisor that uses GPUs soon after they have come: a test need not wait so long.
+
+``python -m tests.chaos.soon_on_gpus --config FILE`` is the driver.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors import gpu_watch
+from actors.supervisor_actor import Plan
+from pipelines import runtime
+from pipelines.plan import PIPELINES, PipelinePlanner
+
+SETTLE_S = 5.0
+
+
+class SoonPlanner(PipelinePlanner):
+    """Plans the same."""
+
+    def plan(self, *situation: Any) -> Plan:
+        """See Planner. Called in the supervisor's process."""
+        gpu_watch.SETTLE_S = SETTLE_S
+        return super().plan(*situation)
+
+
+def run() -> None:
+    """Be the driver."""
+    runtime.PipelinePlanner = SoonPlanner  # type: ignore[misc]
+    runtime.main(*PIPELINES)
+
+
+if __name__ == "__main__":
+    # What a driver's main module defines is sent by value; by its name it is found everywhere.
+    from tests.chaos import soon_on_gpus
+
+    soon_on_gpus.run()

@@ -1,0 +1,112 @@
+"""The only node with a GPU is lost while bars flow, and comes back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.integration.pipelines.flow import flowing
+from tests.integration.pipelines.outcome import as_stored, await_results, distinct_ids, stored
+from tests.integration.trial import StackUnderTest, Trial
+from tests.integration.waiting import eventually
+from vnpulse.chaos.relay import Relay
+from vnpulse.embedded.stack import EmbeddedConfig, EmbeddedStack
+from vnpulse.messages import PriceBar
+from vnpulse.store.status import StatusStore
+
+ANALYZERS = ("sentiment/0", "technical/0")
+LOST = "this Ray cluster has no GPU; on CPUs instead: technical/0, sentiment/0"
+
+PLACEMENT = {
+    "technical": {"num_gpus": 0.25},
+    "sentiment": {"num_gpus": 0.25},
+    # It is to see the loss, not to be part of it.
+    "supervisor": {"resources": {"node:__internal_head__": 0.001}},
+}
+
+
+@pytest.fixture
+def two_nodes() -> Iterator[EmbeddedStack]:
+    """A Ray of its own: a head without a GPU, and a node that says it has one."""
+    folder = Path(tempfile.mkdtemp(prefix="vnp-"))
+    nodes: EmbeddedStack
+    try:
+        with Relay("gcs", lambda: nodes.listening_port("ray")) as relay:
+            nodes = EmbeddedStack(
+                EmbeddedConfig(
+                    state_dir=folder,
+                    with_kafka=False,
+                    with_mongo=False,
+                    with_ray_dashboard=False,
+                    ray_num_gpus=0,
+                    with_ray_worker=True,
+                    ray_worker_num_gpus=1,
+                    relays={"ray": relay.port},
+                )
+            )
+            with nodes:
+                yield nodes
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def on_two_nodes(two_nodes: EmbeddedStack, stack: StackUnderTest, tmp_path: Path) -> Iterator[Trial]:
+    """All pipelines on it, with the session's Kafka and store."""
+    assert two_nodes.addresses is not None
+    trial = Trial(replace(stack, ray_address=two_nodes.addresses.ray_address or ""), tmp_path)
+    trial.write_config(placement=PLACEMENT)
+    trial.apply_topics()
+    trial.run_pipelines("tests.chaos.soon_on_gpus")
+    yield trial
+    trial.close()
+
+
+def gpus(trial: Trial) -> list[list[str]]:
+    """Return the GPUs of each analyzer when all actors run, else nothing."""
+    rows = {row["name"]: row for row in StatusStore(trial.database()).read()}
+    if not all(row["status"] == "running" for row in rows.values()):
+        return []
+    return [rows[name].get("gpus", []) for name in ANALYZERS]
+
+
+def kill_the_node(nodes: EmbeddedStack) -> None:
+    process = nodes.process("ray-worker")
+    assert process is not None
+    raylet = process.descendant("raylet")
+    assert raylet is not None
+    os.kill(raylet, signal.SIGKILL)
+
+
+def assert_analysed_once(trial: Trial, sent: list[PriceBar]) -> None:
+    await_results(trial, sent)
+    assert trial.drained()
+    for symbol in {b.symbol for b in sent}:
+        mine = [b for b in sent if b.symbol == symbol]
+        assert stored(trial, symbol) == as_stored(mine)
+        ids = distinct_ids(trial, symbol)
+        assert ids.keys() == {b.time for b in mine}
+        assert {len(of_bar) for of_bar in ids.values()} == {1}
+
+
+def test_analyzers_of_a_lost_gpu_go_on_on_cpus_and_back_when_it_returns(
+    two_nodes: EmbeddedStack, on_two_nodes: Trial
+) -> None:
+    trial = on_two_nodes
+    assert eventually(lambda: gpus(trial) == [["0"], ["0"]])
+    with flowing(trial, ["GA0", "GA1"]) as sent:
+        kill_the_node(two_nodes)
+        assert eventually(lambda: gpus(trial) == [[], []])
+    assert_analysed_once(trial, sent)
+    with flowing(trial, ["GB0", "GB1"]) as sent:
+        assert two_nodes.revive() == ["ray-worker"]
+        assert eventually(lambda: gpus(trial) == [["0"], ["0"]])
+    assert_analysed_once(trial, sent)
+    assert trial.drivers[-1].log().count(LOST) == 1
