@@ -123,6 +123,9 @@ class Supervisor:
     actor is to be started: nobody could be replaced in that time anyway, and who runs is probed meanwhile
     between one attempt and the next.
 
+    Who is on a GPU and should not be, or the reverse, is replaced in the same way, or if it has not come to
+    run, as one that waits for a GPU which is lost, at once.
+
     An actor of a later stage is started when all of the earlier stages run once, or wait for a node that
     has room for them, which may take as long as it takes; after that each is replaced by itself.
     """
