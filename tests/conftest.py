@@ -28,6 +28,17 @@ if TYPE_CHECKING:
 LOGICAL_CPUS, LOGICAL_GPUS = 8, 2
 """What Ray schedules by, whatever the machine has."""
 
+APART = {
+    "tests/integration/collection/test_rss.py",
+    "tests/integration/collection/test_vnstock.py",
+    "tests/integration/embedded/test_embedded_stack.py",
+    "tests/integration/security/test_acls_command.py",
+    "tests/integration/security/test_credentials.py",
+    "tests/integration/security/test_rights.py",
+    "tests/integration/serialization/test_registry.py",
+}
+"""What needs nothing of the stack, or brings its own: the process of the unit tests has time for it."""
+
 FIRST_TOPIC = TopicSpec(partitions=1, replication=1, retention_hours=1, compression="none")
 
 # How long an example takes says something about the machine, not about the code.
@@ -45,17 +56,40 @@ def pytest_configure() -> None:
     end_with_parent()
 
 
+def group_of(nodeid: str) -> str:
+    """Return what the test runs in one process with: those of its file, those like it of its folder, or
+    all that use the stack or the three brokers, of which a machine has no room for a second one."""
+    file = nodeid.partition("::")[0]
+    if file.startswith("tests/unit/"):
+        return file
+    return str(Path(file).parent) if file in APART else "stack"
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """With `-n 2`: one process has all tests that use the stack or brokers, beside it the other ones run."""
+    """Share the tests out by their groups, of which that with the stack is the largest and begins first."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class OneStack(LoadScopeScheduling):
+    class ByGroup(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return file if file.startswith("tests/unit/") else "stack"
+            return group_of(nodeid)
 
-    return OneStack(config, log)
+    return ByGroup(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever begins to use the stack hears of it here, not by a second one on a busy machine; and the
+    deployment that many share comes last: idle among the tests of others it takes a quarter of a core."""
+    of_running = set()
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if "stack" not in fixtures:
+            continue
+        if group_of(item.nodeid) != "stack":
+            raise pytest.UsageError(f"{item.nodeid} uses the stack: tests/conftest.py, APART")
+        if "running" in fixtures:
+            of_running.add(item.path)
+    items.sort(key=lambda item: item.path in of_running)
 
 
 @pytest.fixture(scope="session")
