@@ -202,7 +202,12 @@ class Trial:
     def producer(self) -> Producer:
         """Return the product's producer, one for the whole test."""
         if self._producer is None:
-            self._producer = open_producer(self.settings.kafka, load_topics(), "test")
+            kafka = self.settings.kafka
+            # On a busy machine a topic that was made just now may have no leader for a second.
+            patient = kafka.producer.model_copy(update={"retries": 50})
+            self._producer = open_producer(
+                kafka.model_copy(update={"producer": patient}), load_topics(), "test"
+            )
         return self._producer
 
     def codecs(self) -> MessageCodecs:
