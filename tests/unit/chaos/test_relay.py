@@ -146,12 +146,12 @@ def test_a_reset_breaks_what_is_open_and_lets_in_what_comes(relay: Relay, client
 
 
 def test_without_a_server_connections_are_reset() -> None:
-    with socket.socket() as deaf:
-        # Bound, so that nobody else gets the port meanwhile, and not listening.
-        deaf.bind((LOOPBACK, 0))
-        with (
-            Relay("test", lambda: deaf.getsockname()[1]) as relay,
-            connected(relay) as client,
-            pytest.raises(ConnectionResetError),
-        ):
-            client.recv(1024)
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        port = listener.getsockname()[1]
+    with (
+        Relay("test", lambda: port) as relay,
+        # Already by connecting, if this thread looks no sooner whether it was successful.
+        pytest.raises(ConnectionResetError),
+        connected(relay) as client,
+    ):
+        client.recv(1024)
