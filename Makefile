@@ -16,7 +16,7 @@ run: setup
 	$(BIN)/vnpulse demo
 
 test: setup lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest
 
 lint: setup
 	$(BIN)/ruff check .

@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -21,23 +20,8 @@ from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.topics import TopicChange, TopicSpec
 
-if TYPE_CHECKING:
-    from xdist.remote import Producer
-    from xdist.scheduler import LoadScopeScheduling
-
 LOGICAL_CPUS, LOGICAL_GPUS = 8, 2
 """What Ray schedules by, whatever the machine has."""
-
-APART = {
-    "tests/integration/collection/test_rss.py",
-    "tests/integration/collection/test_vnstock.py",
-    "tests/integration/embedded/test_embedded_stack.py",
-    "tests/integration/security/test_acls_command.py",
-    "tests/integration/security/test_credentials.py",
-    "tests/integration/security/test_rights.py",
-    "tests/integration/serialization/test_registry.py",
-}
-"""What needs nothing of the stack, or brings its own: the process of the unit tests has time for it."""
 
 FIRST_TOPIC = TopicSpec(partitions=1, replication=1, retention_hours=1, compression="none")
 
@@ -56,39 +40,9 @@ def pytest_configure() -> None:
     end_with_parent()
 
 
-def group_of(nodeid: str) -> str:
-    """Return what the test runs in one process with: those of its file, those like it of its folder, or
-    all that use the stack or the three brokers, of which a machine has no room for a second one."""
-    file = nodeid.partition("::")[0]
-    if file.startswith("tests/unit/"):
-        return file
-    return str(Path(file).parent) if file in APART else "stack"
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """Share the tests out by their groups, of which that with the stack is the largest and begins first."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class ByGroup(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return group_of(nodeid)
-
-    return ByGroup(config, log)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever begins to use the stack hears of it here, not by a second one on a busy machine; and the
-    deployment that many share comes last: idle among the tests of others it takes a quarter of a core."""
-    of_running = set()
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        if "stack" not in fixtures:
-            continue
-        if group_of(item.nodeid) != "stack":
-            raise pytest.UsageError(f"{item.nodeid} uses the stack: tests/conftest.py, APART")
-        if "running" in fixtures:
-            of_running.add(item.path)
+    """The deployment that many tests share comes last: idle among others' it takes a quarter of a core."""
+    of_running = {item.path for item in items if "running" in getattr(item, "fixturenames", ())}
     items.sort(key=lambda item: item.path in of_running)
 
 
