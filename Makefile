@@ -30,6 +30,8 @@ unit: setup
 # `ray up` on three machines in name spaces of their own: as root on Linux, with iproute2, rsync and
 # openssh-server. Whatever happens, the machines and their processes end with this command.
 cluster-test: setup
+	@for tool in unshare ip ssh sshd rsync; do PATH="$$PATH:/usr/sbin:/sbin" command -v $$tool >/dev/null || \
+	  { echo "cluster-test needs $$tool; on Debian: apt-get install iproute2 openssh-server rsync" >&2; exit 2; }; done
 	unshare --net --mount --pid --fork --kill-child --mount-proc \
 	  sh -c 'mount -t tmpfs tmpfs /tmp && "$$@"; exit $$?' sh $(BIN)/python -m pytest -m cluster tests/cluster
 
