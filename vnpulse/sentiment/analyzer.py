@@ -158,17 +158,24 @@ class SentimentAnalyzer:
         """Forget everything, then load articles from the store: the last ``warmup_days`` of the log.
 
         By when the broker got them, and counted from the newest, so that every article that may
-        still wait for its analysis is there, in a replay of last year as in a live market.
+        still wait for its analysis is there, in a replay of last year as in a live market. On an error of
+        the store the old state stays.
         """
-        # Offsets first: what is stored meanwhile comes twice, which changes nothing; the other
-        # way round it would come never.
-        self._state = _State(expected=dict(self._history.stored_through(self._topic)))
-        newest_ms = self._history.newest_append_ms()
-        if newest_ms is None:
-            return
-        since_ms = newest_ms - self._settings.warmup_days * _DAY_MS
-        for item, symbols, partition, offset, append_ms in self._history.recent_news(since_ms):
-            self._add(item, symbols, partition, offset, append_ms)
+        before = self._state
+        try:
+            # Offsets first: what is stored meanwhile comes twice, which changes nothing; the other
+            # way round it would come never.
+            self._state = _State(expected=dict(self._history.stored_through(self._topic)))
+            newest_ms = self._history.newest_append_ms()
+            if newest_ms is None:
+                return
+            since_ms = newest_ms - self._settings.warmup_days * _DAY_MS
+            for item, symbols, partition, offset, append_ms in self._history.recent_news(since_ms):
+                self._add(item, symbols, partition, offset, append_ms)
+        except Exception:
+            # Or its offsets would say that the articles that were not read are there.
+            self._state = before
+            raise
 
     def update(self, batch: NewsBatch) -> int:
         """Apply ``batch`` and return the next offset expected of its partition.

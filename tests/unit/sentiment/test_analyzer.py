@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from vnpulse.analysis import AnalysisRequest, Analyzer
 from vnpulse.batches import NewsBatch
+from vnpulse.errors import StoreUnavailable
 from vnpulse.ids import derived_id
 from vnpulse.messages import VIETNAM, AnalysisResult, NewsItem, OffsetRange, RecordRef, encode
 from vnpulse.sentiment import analyzer as analyzer_module
@@ -49,13 +50,18 @@ class ListHistory:
         self.rows = list(rows)
         self.through: dict[int, int] = {}
         self.since_ms: int | None = None
+        self.fails = False
+        """After the first row."""
 
     def newest_append_ms(self) -> int | None:
         return max((row[4] for row in self.rows), default=None)
 
     def recent_news(self, since_ms: int) -> Iterator[tuple[NewsItem, tuple[str, ...], int, int, int]]:
         self.since_ms = since_ms
-        return iter(self.rows)
+        for row in self.rows:
+            yield row
+            if self.fails:
+                raise StoreUnavailable("away")
 
     def stored_through(self, topic: str) -> dict[int, int]:
         assert topic == TOPIC
@@ -292,6 +298,19 @@ def test_who_has_missed_very_much_loads_everything_anew(monkeypatch: pytest.Monk
     history.through = {0: 5}
     assert analyzer.update(batch(items[4], start=4)) == 5
     assert len(analyzer.analyze([ask(0, 9)])) == 5
+
+
+def test_a_store_that_goes_away_while_it_is_read_costs_no_article() -> None:
+    history = ListHistory()
+    analyzer, _ = started(history)
+    analyzer.update(batch(item("a", "good", 0)))
+    history.rows = [(item(name, "good", n), ("HPG",), 0, n, 1_000 + n) for n, name in enumerate("ab")]
+    history.through = {0: 2}
+    history.fails = True
+    with pytest.raises(StoreUnavailable):
+        analyzer.analyze([ask(0, 1)])
+    history.fails = False
+    assert len(analyzer.analyze([ask(0, 1)])) == 2
 
 
 def test_redelivery_changes_nothing() -> None:
