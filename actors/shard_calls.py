@@ -135,11 +135,12 @@ class RayAnalyzerPool(ABC):
             if not self._has_answered(shard):
                 continue
             late = self._expected.get(shard, {})
-            said = {b.partition: late.pop(b.partition) for b in batches if b.partition in late}
-            # Only to a question: much may have happened since, and an offer finds out by itself.
-            told[shard] = {
-                b.partition: said[b.partition] for b in batches if _asks(b) and b.partition in said
-            }
+            told[shard] = {}
+            for batch in batches:
+                offset = late.pop(batch.partition, None)
+                # Only to a question: much may have happened since, and an offer finds out by itself.
+                if offset is not None and _asks(batch):
+                    told[shard][batch.partition] = offset
             offered = [b for b in batches if b.partition not in told[shard]]
             if offered:
                 with suppress(AnalyzerUnavailable):

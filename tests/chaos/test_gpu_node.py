@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from tests.integration.pipelines.flow import flowing
-from tests.integration.pipelines.outcome import as_stored, await_results, distinct_ids, stored
+from tests.integration.pipelines.outcome import (
+    assert_all_there_once,
+)
 from tests.integration.trial import StackUnderTest, Trial
 from tests.integration.waiting import eventually
 from vnpulse.chaos.relay import Relay
 from vnpulse.embedded.stack import EmbeddedConfig, EmbeddedStack
-from vnpulse.messages import PriceBar
 from vnpulse.store.status import StatusStore
 
 ANALYZERS = ("sentiment/0", "technical/0")
@@ -85,17 +86,6 @@ def kill_the_node(nodes: EmbeddedStack) -> None:
     os.kill(raylet, signal.SIGKILL)
 
 
-def assert_analysed_once(trial: Trial, sent: list[PriceBar]) -> None:
-    await_results(trial, sent)
-    assert trial.drained()
-    for symbol in {b.symbol for b in sent}:
-        mine = [b for b in sent if b.symbol == symbol]
-        assert stored(trial, symbol) == as_stored(mine)
-        ids = distinct_ids(trial, symbol)
-        assert ids.keys() == {b.time for b in mine}
-        assert {len(of_bar) for of_bar in ids.values()} == {1}
-
-
 def test_analyzers_of_a_lost_gpu_go_on_on_cpus_and_back_when_it_returns(
     two_nodes: EmbeddedStack, on_two_nodes: Trial
 ) -> None:
@@ -104,9 +94,9 @@ def test_analyzers_of_a_lost_gpu_go_on_on_cpus_and_back_when_it_returns(
     with flowing(trial, ["GA0", "GA1"]) as sent:
         kill_the_node(two_nodes)
         assert eventually(lambda: gpus(trial) == [[], []])
-    assert_analysed_once(trial, sent)
+    assert_all_there_once(trial, sent)
     with flowing(trial, ["GB0", "GB1"]) as sent:
         assert two_nodes.revive() == ["ray-worker"]
         assert eventually(lambda: gpus(trial) == [["0"], ["0"]])
-    assert_analysed_once(trial, sent)
+    assert_all_there_once(trial, sent)
     assert trial.drivers[-1].log().count(LOST) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tests.integration.trial import Trial
 from tests.integration.waiting import eventually
@@ -59,3 +59,15 @@ def as_stored(bars: Iterable[PriceBar]) -> dict[int, tuple[float, ...]]:
     return {
         int(bar.time.timestamp() * 1000): (bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars
     }
+
+
+def assert_all_there_once(trial: Trial, sent: Sequence[PriceBar]) -> None:
+    """Wait until all is worked off; every bar of these symbols is stored, and has results of one id."""
+    await_results(trial, sent)
+    assert trial.drained()
+    for symbol in {b.symbol for b in sent}:
+        mine = [b for b in sent if b.symbol == symbol]
+        assert stored(trial, symbol) == as_stored(mine)
+        ids = distinct_ids(trial, symbol)
+        assert ids.keys() == {b.time for b in mine}
+        assert {len(of_bar) for of_bar in ids.values()} == {1}

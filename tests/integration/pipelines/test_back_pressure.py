@@ -15,7 +15,11 @@ import pytest
 from tests.faulty_analyzers import fault_file
 from tests.integration.market import bar, keyed
 from tests.integration.pipelines.flow import flowing
-from tests.integration.pipelines.outcome import as_stored, await_results, distinct_ids, stored
+from tests.integration.pipelines.outcome import (
+    assert_all_there_once,
+    await_results,
+    stored,
+)
 from tests.integration.trial import Trial
 from tests.integration.waiting import eventually
 from vnpulse.analysis import AnalysisRequest
@@ -73,17 +77,6 @@ def coalesced(trial: Trial) -> bool:
     """Whether fewer requests were made than triggers came."""
     counts = status(trial)["analysis"]["counts"]
     return bool(0 < counts["requests"] < counts["triggers"])
-
-
-def assert_all_there_once(trial: Trial, sent: list[PriceBar]) -> None:
-    await_results(trial, sent)
-    assert trial.drained()
-    for symbol in {b.symbol for b in sent}:
-        mine = [b for b in sent if b.symbol == symbol]
-        assert stored(trial, symbol) == as_stored(mine)
-        ids = distinct_ids(trial, symbol)
-        assert ids.keys() == {b.time for b in mine}
-        assert {len(of_bar) for of_bar in ids.values()} == {1}
 
 
 def test_a_slow_analyzer_holds_up_nothing_but_analysis(faulty: Trial) -> None:

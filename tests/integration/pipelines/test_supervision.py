@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from tests.integration.pipelines.flow import flowing
-from tests.integration.pipelines.outcome import as_stored, await_results, distinct_ids, stored
+from tests.integration.pipelines.outcome import (
+    assert_all_there_once,
+)
 from tests.integration.trial import Driver, Trial
 from tests.integration.waiting import eventually
-from vnpulse.messages import PriceBar
 from vnpulse.topics import TRIGGERS
 
 SUPERVISOR = "supervisor/run"
@@ -35,17 +36,6 @@ def newest(trial: Trial) -> Driver:
 def submit(trial: Trial) -> Driver:
     (driver,) = trial.run_pipelines("run")
     return driver
-
-
-def assert_all_there_once(trial: Trial, sent: list[PriceBar]) -> None:
-    await_results(trial, sent)
-    assert trial.drained()
-    for symbol in {b.symbol for b in sent}:
-        mine = [b for b in sent if b.symbol == symbol]
-        assert stored(trial, symbol) == as_stored(mine)
-        ids = distinct_ids(trial, symbol)
-        assert ids.keys() == {b.time for b in mine}
-        assert {len(of_bar) for of_bar in ids.values()} == {1}
 
 
 def workers(trial: Trial) -> dict[str, int]:

@@ -121,12 +121,9 @@ def test_a_gap_is_answered_with_the_expected_offset_and_not_applied(
     assert analyzer.counters()["batches_after_gap"] == 2
 
 
-def test_who_has_missed_very_much_takes_what_comes_and_loads_the_rest_when_it_is_asked_for(
-    history: Any, log: Any, walk: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(analyzer_module, "LONGEST_REPLAY", 49)
-    stream = log()
-    bars = walk(1, 60)
+def _who_knows_a_third(history: Any, log: Any, walk: Any) -> tuple[Any, ...]:
+    """Return three batches, an analyzer of all, and a store and an analyzer that have the first."""
+    stream, bars = log(), walk(1, 60)
     known, missed, later = (stream.batch(bars[at : at + 50]) for at in (0, 50, 100))
     whole = _started(history)
     for batch in (known, missed, later):
@@ -134,6 +131,14 @@ def test_who_has_missed_very_much_takes_what_comes_and_loads_the_rest_when_it_is
     shelf = history([known], stored={0: known.next_offset})
     analyzer = TechnicalAnalyzer(SMALL, shelf, TOPIC, load_market(), {})
     analyzer.start()
+    return known, missed, later, whole, shelf, analyzer
+
+
+def test_who_has_missed_very_much_takes_what_comes_and_loads_the_rest_when_it_is_asked_for(
+    history: Any, log: Any, walk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analyzer_module, "LONGEST_REPLAY", 49)
+    known, missed, later, whole, shelf, analyzer = _who_knows_a_third(history, log, walk)
     shelf.batches, shelf.stored = [known, missed, later], {0: later.next_offset}
     assert analyzer.update(later) == later.next_offset
     assert analyzer.waiting() == 3
@@ -146,15 +151,7 @@ def test_who_has_missed_very_much_takes_what_comes_and_loads_the_rest_when_it_is
 def test_what_was_stored_and_not_handed_over_is_loaded_when_it_is_asked_for(
     history: Any, log: Any, walk: Any
 ) -> None:
-    stream = log()
-    bars = walk(1, 60)
-    known, missed, later = (stream.batch(bars[at : at + 50]) for at in (0, 50, 100))
-    whole = _started(history)
-    for batch in (known, missed, later):
-        whole.update(batch)
-    shelf = history([known], stored={0: known.next_offset})
-    analyzer = TechnicalAnalyzer(SMALL, shelf, TOPIC, load_market(), {})
-    analyzer.start()
+    known, missed, later, whole, shelf, analyzer = _who_knows_a_third(history, log, walk)
     assert analyzer.analyze([_ask("FPT", missed.start_offset, missed.next_offset - 1)]) == []
     assert analyzer.counters()["requests_ahead"] == 1
     shelf.batches, shelf.stored = [known, missed], {0: missed.next_offset}
