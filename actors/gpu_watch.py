@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from actors.ray_port import ActorPort, ActorSpec
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +27,22 @@ ON_CPU, STARTING = "on a CPU", "starting"
 _HOLDING = ("running", "degraded", "draining")
 
 
+class Actors(Protocol):
+    """The actors; actors.supervisor.Supervisor is the real one."""
+
+    def status(self) -> Sequence[Mapping[str, Any]]: ...
+    def spec(self, name: str) -> ActorSpec: ...
+
+
+@dataclass
+class _Room:
+    """Room on a GPU for an actor that is on a CPU meanwhile, which Ray was asked for."""
+
+    held: Any
+    looking: Any = None
+    """The outstanding question whether it is there."""
+
+
 class GpuWatch:
     """Says when there is to be another plan because of GPUs, and who keeps what it has in that plan.
 
@@ -32,21 +51,23 @@ class GpuWatch:
     - GPUs that are lost make a new plan: who was on them has died and has to start somewhere anyway.
     - GPUs that have come make one after SETTLE_S. New actors get them meanwhile.
     - So does an actor that waits for a node though the plan has a GPU for it (somebody else uses it, or its
-      node lacks something else): it is put on a CPU until the cluster's GPUs change and have settled.
+      node lacks something else): it is put on a CPU. Ray is asked for room for it on a GPU, and another plan
+      is made when that is there, or when the cluster's GPUs change and have settled.
 
     Who is on a GPU and answers keeps it in every plan.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, port: ActorPort, now: Callable[[], float]) -> None:
+        self._port = port
         self._now = now
         self._gpus: dict[str, float] | None = None
         self._since = 0.0
         self._lost = False
         self._settled = False
-        self._in_vain: set[str] = set()
+        self._in_vain: dict[str, _Room] = {}
 
-    def look(self, gpus: Mapping[str, float], rows: Iterable[Mapping[str, Any]]) -> bool:
-        """Take note of each node's GPUs and of what Supervisor.status says; True if a new plan is due."""
+    def look(self, gpus: Mapping[str, float], actors: Actors) -> bool:
+        """Take note of each node's GPUs and of how the actors are; True if a new plan is due."""
         now = self._now()
         before, self._gpus = self._gpus, dict(gpus)
         due = False
@@ -57,16 +78,40 @@ class GpuWatch:
             log.warning("GPUs of this Ray cluster are lost; those that are left: %g", sum(gpus.values()))
             self._lost, due = False, True
         elif not self._settled and now - self._since >= SETTLE_S:
+            self.close()
             self._settled = due = True
-            self._in_vain.clear()
-        rows = list(rows)
-        self._in_vain &= {row["name"] for row in rows}
-        for row in rows:
-            if row["waits_for_node"] and row["num_gpus"] and row["name"] not in self._in_vain:
-                log.warning("%s found no node with a GPU to spare; on a CPU instead", row["name"])
-                self._in_vain.add(row["name"])
+        rows = {row["name"]: row for row in actors.status()}
+        for name in self._in_vain.keys() - rows.keys():
+            self._give_up(name)
+        for name, row in rows.items():
+            if name in self._in_vain:
+                if self._settled and self._has_room(self._in_vain[name]):
+                    log.info("%s: a GPU can be spared for it now", name)
+                    self._give_up(name)
+                    due = True
+            elif row["waits_for_node"] and row["num_gpus"]:
+                log.warning("%s found no node with a GPU to spare; on a CPU until there is one", name)
+                self._in_vain[name] = _Room(self._port.reserve(actors.spec(name)))
                 due = True
         return due
+
+    def close(self) -> None:
+        """Want no room any more."""
+        for name in list(self._in_vain):
+            self._give_up(name)
+
+    def _give_up(self, name: str) -> None:
+        self._port.release(self._in_vain[name].held)
+        del self._in_vain[name]
+
+    def _has_room(self, room: _Room) -> bool:
+        if room.looking is None:
+            room.looking = self._port.ask_room(room.held)
+        if not self._port.is_done(room.looking):
+            return False
+        looking, room.looking = room.looking, None
+        there: bool = self._port.answer(looking, timeout_s=0)
+        return there
 
     def seats(self, rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         """Return, by name, the node whose GPU an actor has and keeps, or STARTING, or ON_CPU."""

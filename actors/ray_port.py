@@ -272,7 +272,8 @@ def _place_of(handle: ActorHandle) -> Place:
     found: bytes | None = state._connect_and_get_accessor().get_actor_info(handle._actor_id)
     actor = ActorTableData.FromString(found or b"")
     pending = found is not None and actor.state == ActorTableData.PENDING_CREATION
-    return Place(not pending or bool(actor.address.ip_address), "GPU" in actor.required_resources)
+    # Where it waits for what others use it has the address of a node that could have it, without a process.
+    return Place(not pending or bool(actor.address.worker_id), "GPU" in actor.required_resources)
 
 
 def _gpus_by_node() -> dict[str, float]:

@@ -104,7 +104,7 @@ class SupervisorActor:
         self._remarks: list[str] = []
         self._gpus: Mapping[str, float] = {}
         self._gpus_asked: Any = None
-        self._gpu_watch = GpuWatch(time.monotonic)
+        self._gpu_watch = GpuWatch(self._port, time.monotonic)
         self._plan_is_due = False
         self._leaving = threading.Event()
         self._draining = False
@@ -201,7 +201,7 @@ class SupervisorActor:
             )
         supervisor = Supervisor(self._port, [])
         self._gpus = self._port.answer(self._port.ask_gpus(), HEAD_TIMEOUT_S)
-        self._gpu_watch.look(self._gpus, [])
+        self._gpu_watch.look(self._gpus, supervisor)
         self._reconcile(supervisor)
         self._supervisor = supervisor
 
@@ -232,7 +232,7 @@ class SupervisorActor:
                 return
             asked, self._gpus_asked = self._gpus_asked, None
             self._gpus = self._port.answer(asked, timeout_s=0)
-            if self._gpu_watch.look(self._gpus, self._supervisor.status()):
+            if self._gpu_watch.look(self._gpus, self._supervisor):
                 self._plan_is_due = True
         self._gpus_asked = self._port.ask_gpus()
 
@@ -278,6 +278,7 @@ class SupervisorActor:
         log.info("stopping")
         if self._pools is not None:
             self._pools.close()
+        self._gpu_watch.close()
         others = [n for n in self._port.names() if n.startswith(PREFIX) and n != self._name]
         sharers = [name for name in others if self._planner.shares_with(name)]
         try:

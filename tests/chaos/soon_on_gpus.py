@@ -1,4 +1,4 @@
-"""All pipelines, with a supervisor that uses GPUs soon after they have come: a test need not wait so long.
+"""All pipelines, whose supervisor waits seconds instead of minutes before it uses GPUs or does without.
 
 ``python -m tests.chaos.soon_on_gpus --config FILE`` is the driver.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors import gpu_watch
+from actors import gpu_watch, supervisor
 from actors.supervisor_actor import Plan
 from pipelines import runtime
 from pipelines.plan import PIPELINES, PipelinePlanner
 
-SETTLE_S = 5.0
+SETTLE_S, PLACE_PERIOD_S = 5.0, 5.0
 
 
 class SoonPlanner(PipelinePlanner):
@@ -20,7 +20,7 @@ class SoonPlanner(PipelinePlanner):
 
     def plan(self, *situation: Any) -> Plan:
         """See Planner. Called in the supervisor's process."""
-        gpu_watch.SETTLE_S = SETTLE_S
+        gpu_watch.SETTLE_S, supervisor.PLACE_PERIOD_S = SETTLE_S, PLACE_PERIOD_S
         return super().plan(*situation)
 
 

@@ -1,10 +1,12 @@
-"""The only node with a GPU is lost while bars flow, and comes back."""
+"""The only GPU is lost while bars flow, and comes back; or another job has it, and gives it back."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,17 +15,33 @@ from pathlib import Path
 import pytest
 
 from tests.integration.pipelines.flow import flowing
-from tests.integration.pipelines.outcome import (
-    assert_all_there_once,
-)
-from tests.integration.trial import StackUnderTest, Trial
+from tests.integration.pipelines.outcome import assert_all_there_once
+from tests.integration.trial import ROOT, StackUnderTest, Trial
 from tests.integration.waiting import eventually
 from vnpulse.chaos.relay import Relay
+from vnpulse.embedded.ray_head import ray_environment
 from vnpulse.embedded.stack import EmbeddedConfig, EmbeddedStack
 from vnpulse.store.status import StatusStore
 
 ANALYZERS = ("sentiment/0", "technical/0")
 LOST = "this Ray cluster has no GPU; on CPUs instead: technical/0, sentiment/0"
+
+IN_VAIN = "found no node with a GPU to spare; on a CPU until there is one"
+
+USES_THE_GPU = """
+import sys
+import ray
+
+@ray.remote(num_cpus=0, num_gpus=1)
+class Other:
+    def here(self):
+        return "here"
+
+ray.init(sys.argv[1], log_to_driver=False, logging_level="ERROR")
+other = Other.remote()
+print(ray.get(other.here.remote()), flush=True)
+sys.stdin.read()
+"""
 
 PLACEMENT = {
     "technical": {"num_gpus": 0.25},
@@ -59,15 +77,34 @@ def two_nodes() -> Iterator[EmbeddedStack]:
 
 
 @pytest.fixture
+def other_job(two_nodes: EmbeddedStack) -> Iterator[subprocess.Popen[str]]:
+    """Another job on that Ray, which has the GPU until its standard input is closed."""
+    assert two_nodes.addresses is not None
+    with subprocess.Popen(
+        [sys.executable, "-c", USES_THE_GPU, two_nodes.addresses.ray_address or ""],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={name: value for name, value in ray_environment().items() if value is not None},
+        cwd=ROOT,
+    ) as job:
+        assert job.stdout is not None
+        assert job.stdout.readline() == "here\n"
+        yield job
+
+
+@pytest.fixture
 def on_two_nodes(two_nodes: EmbeddedStack, stack: StackUnderTest, tmp_path: Path) -> Iterator[Trial]:
     """All pipelines on it, with the session's Kafka and store."""
     assert two_nodes.addresses is not None
     trial = Trial(replace(stack, ray_address=two_nodes.addresses.ray_address or ""), tmp_path)
-    trial.write_config(placement=PLACEMENT)
-    trial.apply_topics()
-    trial.run_pipelines("tests.chaos.soon_on_gpus")
-    yield trial
-    trial.close()
+    try:
+        trial.write_config(placement=PLACEMENT)
+        trial.apply_topics()
+        trial.run_pipelines("tests.chaos.soon_on_gpus")
+        yield trial
+    finally:
+        trial.close()
 
 
 def gpus(trial: Trial) -> list[list[str]]:
@@ -100,3 +137,15 @@ def test_analyzers_of_a_lost_gpu_go_on_on_cpus_and_back_when_it_returns(
         assert eventually(lambda: gpus(trial) == [["0"], ["0"]])
     assert_all_there_once(trial, sent)
     assert trial.drivers[-1].log().count(LOST) == 1
+
+
+def test_analyzers_get_the_gpu_that_another_job_gives_back(
+    other_job: subprocess.Popen[str], on_two_nodes: Trial
+) -> None:
+    trial = on_two_nodes
+    assert eventually(lambda: gpus(trial) == [[], []])
+    with flowing(trial, ["GC0", "GC1"]) as sent:
+        other_job.communicate()
+        assert eventually(lambda: gpus(trial) == [["0"], ["0"]])
+    assert_all_there_once(trial, sent)
+    assert trial.drivers[-1].log().count(IN_VAIN) == len(ANALYZERS)

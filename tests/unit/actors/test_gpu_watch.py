@@ -11,26 +11,60 @@ from actors.gpu_watch import LOST_S, ON_CPU, SETTLE_S, STARTING, GpuWatch
 NODE = {"a": 1.0}
 
 
+class Rooms:
+    """The port, as far as it is about room: asked for, there or not, silent or not."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.there = False
+        self.silent = False
+
+    def reserve(self, spec: Any) -> Any:
+        self.asked.append(spec)
+        return spec
+
+    def ask_room(self, room: Any) -> Any:
+        assert room in self.asked
+        return "asked"
+
+    def is_done(self, pending: Any) -> bool:
+        return not self.silent
+
+    def answer(self, pending: Any, timeout_s: float) -> bool:
+        return self.there
+
+    def release(self, room: Any) -> None:
+        self.asked.remove(room)
+
+
 class World:
     """A watch that looks once a second at the cluster's GPUs and at one analyzer."""
 
     def __init__(self, gpus: dict[str, float]) -> None:
         self.now = 1_000.0
         self.gpus = gpus
-        self.watch = GpuWatch(lambda: self.now)
+        self.rooms = Rooms()
+        self.watch = GpuWatch(self.rooms, lambda: self.now)  # type: ignore[arg-type]
         self.analyzer = row("sentiment/0", on_gpu=bool(gpus))
-        assert not self.watch.look(gpus, [])
+        assert not self.watch.look(gpus, self)
+
+    def status(self) -> list[dict[str, Any]]:
+        return [self.analyzer]
+
+    def spec(self, name: str) -> Any:
+        assert name == self.analyzer["name"]
+        return f"{name} on a GPU" if self.analyzer["num_gpus"] else name
 
     def plans(self, seconds: float) -> int:
         """Return how many new plans were due within so many seconds."""
         due = 0
         for _ in range(round(seconds)):
             self.now += 1.0
-            due += self.watch.look(self.gpus, [self.analyzer])
+            due += self.watch.look(self.gpus, self)
         return due
 
     def seats(self) -> dict[str, str]:
-        return self.watch.seats([self.analyzer])
+        return self.watch.seats(self.status())
 
 
 def row(name: str, on_gpu: bool, status: str = "running", node: str = "a", **more: Any) -> dict[str, Any]:
@@ -111,24 +145,53 @@ def test_who_starts_on_a_gpu_is_told_from_who_is_new() -> None:
         assert world.seats() == {}
 
 
-def test_who_waits_for_a_gpu_in_vain_is_put_on_a_cpu_until_the_gpus_have_changed(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def in_vain() -> World:
+    """One whose analyzer found no GPU to spare, and is on a CPU."""
     world = settled(NODE)
     world.analyzer = row("sentiment/0", on_gpu=True, status="starting", waits_for_node=True)
-    assert world.plans(20) == 1
-    assert [record.getMessage() for record in caplog.records] == [
-        "sentiment/0 found no node with a GPU to spare; on a CPU instead"
-    ]
-    assert world.seats() == {"sentiment/0": ON_CPU}
+    assert world.plans(1) == 1
     world.analyzer = row("sentiment/0", on_gpu=False)
     assert world.plans(10 * SETTLE_S) == 0
     assert world.seats() == {"sentiment/0": ON_CPU}
+    return world
+
+
+def test_who_waits_for_a_gpu_in_vain_is_put_on_a_cpu(caplog: pytest.LogCaptureFixture) -> None:
+    in_vain()
+    assert [record.getMessage() for record in caplog.records] == [
+        "sentiment/0 found no node with a GPU to spare; on a CPU until there is one"
+    ]
+
+
+def test_who_waited_for_a_gpu_in_vain_gets_one_when_there_is_room_on_one() -> None:
+    world = in_vain()
+    assert world.rooms.asked == ["sentiment/0 on a GPU"]
+    world.rooms.silent = True
+    world.rooms.there = True
+    assert world.plans(10) == 0
+    world.rooms.silent = False
+    assert world.plans(1) == 1
+    assert world.seats() == {}
+    assert world.rooms.asked == []
+    world.analyzer = row("sentiment/0", on_gpu=True)
+    assert world.plans(10) == 0
+
+
+def test_who_waited_for_a_gpu_in_vain_gets_one_of_those_that_come() -> None:
+    world = in_vain()
     world.gpus = {"a": 1.0, "b": 1.0}
+    world.rooms.there = True
     assert world.plans(SETTLE_S) == 0
     assert world.seats() == {"sentiment/0": ON_CPU}
     assert world.plans(1) == 1
     assert world.seats() == {}
+    assert world.rooms.asked == []
+
+
+def test_no_room_is_wanted_any_more_at_the_end() -> None:
+    world = in_vain()
+    world.watch.close()
+    assert world.rooms.asked == []
 
 
 def test_who_is_wanted_no_more_is_forgotten() -> None:
@@ -139,3 +202,4 @@ def test_who_is_wanted_no_more_is_forgotten() -> None:
     assert world.plans(1) == 0
     world.analyzer = row("sentiment/1", on_gpu=False, status="starting")
     assert world.seats() == {}
+    assert world.rooms.asked == []
