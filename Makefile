@@ -55,7 +55,7 @@ setup: .venv/.installed
 	@{ $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) && \
 	  $(BIN)/python -m uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[embedded,dev]'; } || \
 	  { echo "the packages could not be installed (no network, or a damaged download); run make again" >&2; exit 1; }
-	@# Compiles the indicator kernels now: half a minute that the first start would wait otherwise.
+	@# Compiles the indicator kernels now: a minute or two that the first start would wait otherwise.
 	@$(BIN)/python -c 'import vnpulse.technical.analyzer'
 	@touch $@
 
