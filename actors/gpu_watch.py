@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from actors.ray_port import ActorPort, ActorSpec
+from actors.room import Room
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +34,6 @@ class Actors(Protocol):
     def spec(self, name: str) -> ActorSpec: ...
 
 
-@dataclass
-class _Room:
-    """Room on a GPU for an actor that is on a CPU meanwhile, which Ray was asked for."""
-
-    held: Any
-    looking: Any = None
-    """The outstanding question whether it is there."""
-
-
 class GpuWatch:
     """Says when there is to be another plan because of GPUs, and who keeps what it has in that plan.
 
@@ -64,7 +55,8 @@ class GpuWatch:
         self._since = 0.0
         self._lost = False
         self._settled = False
-        self._in_vain: dict[str, _Room] = {}
+        self._in_vain: dict[str, Room] = {}
+        """Who is on a CPU meanwhile, and the room on a GPU that Ray was asked for."""
 
     def look(self, gpus: Mapping[str, float], actors: Actors) -> bool:
         """Take note of each node's GPUs and of how the actors are; True if a new plan is due."""
@@ -85,13 +77,13 @@ class GpuWatch:
             self._give_up(name)
         for name, row in rows.items():
             if name in self._in_vain:
-                if self._settled and self._has_room(self._in_vain[name]):
+                if self._settled and self._in_vain[name].is_there():
                     log.info("%s: a GPU can be spared for it now", name)
                     self._give_up(name)
                     due = True
             elif row["waits_for_node"] and row["num_gpus"]:
                 log.warning("%s found no node with a GPU to spare; on a CPU until there is one", name)
-                self._in_vain[name] = _Room(self._port.reserve(actors.spec(name)))
+                self._in_vain[name] = Room(self._port, actors.spec(name))
                 due = True
         return due
 
@@ -101,17 +93,8 @@ class GpuWatch:
             self._give_up(name)
 
     def _give_up(self, name: str) -> None:
-        self._port.release(self._in_vain[name].held)
+        self._in_vain[name].release()
         del self._in_vain[name]
-
-    def _has_room(self, room: _Room) -> bool:
-        if room.looking is None:
-            room.looking = self._port.ask_room(room.held)
-        if not self._port.is_done(room.looking):
-            return False
-        looking, room.looking = room.looking, None
-        there: bool = self._port.answer(looking, timeout_s=0)
-        return there
 
     def seats(self, rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         """Return, by name, the node whose GPU an actor has and keeps, or STARTING, or ON_CPU."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from actors.analyzers import shard_name
 from actors.autoscaler import LOOK_PERIOD_S, Autoscaler, Bounds, Seen
 from actors.ray_port import ActorPort, ActorSpec
+from actors.room import Room
 from vnpulse.placement import AnalyzerPlacement, PlacementSettings
 from vnpulse.store.control import PoolState
 
@@ -60,16 +61,14 @@ class Shards(Protocol):
 
 
 @dataclass
-class _Room:
-    """Room for another shard, which Ray was asked for."""
+class _Wish:
+    """Another shard, and the room for it that Ray was asked for."""
 
-    held: Any
+    room: Room
     why: str
     asked_at: float
     late_at: float
     there_at: float | None = None
-    looking: Any = None
-    """The outstanding question whether it is there."""
 
 
 @dataclass
@@ -87,7 +86,7 @@ class _Pool:
     """Shards that were called a moment ago are kept: so many in all, until ``release_at``."""
     release_at: float = 0.0
     look_at: float = 0.0
-    room: _Room | None = None
+    wish: _Wish | None = None
     said: str = ""
 
     def numbered(self) -> list[str]:
@@ -221,54 +220,52 @@ class AnalyzerPools:
         if not all(rows.get(name, {}).get("status") in _ANSWERING for name in names):
             self._release(pool)
             return
-        if pool.room is not None:
-            self._await_room(pool, pool.room, max(behind), rows.values(), now)
+        if pool.wish is not None:
+            self._await_room(pool, pool.wish, max(behind), rows.values(), now)
             return
         worked_s = sum(rows[name].get("worked_s", 0.0) for name in names)
         decision = pool.autoscaler.look(now, pool.serving, Seen(max(behind), worked_s))
         if decision.shards > pool.serving:
             spec = shards.spec(names[0])
             why = f"{decision.why}, and no node has room for another shard ({spec.needs})"
-            pool.room = _Room(self._port.reserve(spec), why, now, now)
+            pool.wish = _Wish(Room(self._port, spec), why, now, now)
         elif decision.shards != pool.serving or max(behind) <= pool.bounds.behind_s or not pool.said:
             pool.said = ""
             self._want(pool, decision.shards, decision.why)
 
     def _await_room(
-        self, pool: _Pool, room: _Room, behind_s: float, rows: Iterable[Mapping[str, Any]], now: float
+        self, pool: _Pool, wish: _Wish, behind_s: float, rows: Iterable[Mapping[str, Any]], now: float
     ) -> None:
         """Add a shard when there is room for it, and nobody else waits for that."""
         if behind_s > pool.bounds.behind_s:
-            room.late_at = now
-        elif now - room.late_at > STILL_LATE_S:
+            wish.late_at = now
+        elif now - wish.late_at > STILL_LATE_S:
             pool.said = ""
             self._want(pool, pool.serving, "keeps up")
             return
-        if room.looking is None:
-            room.looking = self._port.ask_room(room.held)
-        if not self._port.is_done(room.looking):
+        there = wish.room.is_there()
+        if there is None:
             return
-        looking, room.looking = room.looking, None
-        if not self._port.answer(looking, timeout_s=0):
-            room.there_at = None
-            if now - room.asked_at > NODE_WITHIN_S:
+        if not there:
+            wish.there_at = None
+            if now - wish.asked_at > NODE_WITHIN_S:
                 self._release(pool)
                 pool.look_at, pool.said = now + RETRY_S, ""
-                self._say(pool, f"{room.why}; none came within {NODE_WITHIN_S / 60:.0f} minutes")
-            elif now - room.asked_at > ASKED_S:
-                self._say(pool, f"{room.why}; Ray is asked for one", logging.WARNING)
+                self._say(pool, f"{wish.why}; none came within {NODE_WITHIN_S / 60:.0f} minutes")
+            elif now - wish.asked_at > ASKED_S:
+                self._say(pool, f"{wish.why}; Ray is asked for one", logging.WARNING)
         elif any(row["status"] not in _ANSWERING and not row["gave_up"] for row in rows):
             self._release(pool)  # It was theirs, or may be; who still needs room asks again.
-        elif room.there_at is None:
-            room.there_at = now
-        elif now - room.there_at >= HOLD_S:
-            self._want(pool, pool.serving + 1, room.why.partition(",")[0])
+        elif wish.there_at is None:
+            wish.there_at = now
+        elif now - wish.there_at >= HOLD_S:
+            self._want(pool, pool.serving + 1, wish.why.partition(",")[0])
 
     def _release(self, pool: _Pool) -> None:
         """Want no room, and no node for it, any more."""
-        if pool.room is not None:
-            self._port.release(pool.room.held)
-            pool.room = None
+        if pool.wish is not None:
+            pool.wish.room.release()
+            pool.wish = None
 
     def _move(self, pool: _Pool, shards: Shards, rows: Rows, now: float) -> None:
         names = pool.numbered()

@@ -6,7 +6,6 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +50,11 @@ def _on_each(task: Any, arguments: Mapping[str, tuple[Any, ...]], timeout_s: flo
         ray.cancel(pending)
     answers = {}
     for pending in done:
-        with suppress(RayError):  # the node is gone, or what runs there will say it better
+        try:
             answers[tasks[pending]] = ray.get(pending)
+        except RayError as error:
+            reason = str(error).strip().rpartition("\n")[2]
+            log.warning("indicator kernels on node %s: %s", tasks[pending], reason)
     return answers
 
 

@@ -25,7 +25,6 @@ from vnpulse.store.status import StatusStore
 
 ANALYZERS = ("sentiment/0", "technical/0")
 LOST = "this Ray cluster has no GPU; on CPUs instead: technical/0, sentiment/0"
-
 IN_VAIN = "found no node with a GPU to spare; on a CPU until there is one"
 
 USES_THE_GPU = """

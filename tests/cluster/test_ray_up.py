@@ -42,7 +42,6 @@ CUT_SHORT, CUT_LONG, HEAD_LOST = range(90, 110), range(110, 150), range(150, 180
 """The minutes of the market that are published in each part of the way."""
 
 RECOVERY_DEADLINE_S = 500.0
-UPGRADE_DEADLINE_S = 1_000.0
 MOMENT_S = 4.0
 
 
@@ -204,8 +203,6 @@ def newer(folder: Path) -> Path:
     return newer
 
 
-# The hosts share the cores of one machine, and all of them compile the new version's kernels.
-@pytest.mark.timeout(UPGRADE_DEADLINE_S + 300)
 def test_a_new_version_takes_over_one_actor_after_the_other(
     job: str, desk: Desk, trial: Trial, placed: Path, newer: Path
 ) -> None:
@@ -225,7 +222,7 @@ def test_a_new_version_takes_over_one_actor_after_the_other(
         away.append({name for name in everybody - desk.actors().keys() if not name.startswith("supervisor/")})
         return upgraded()
 
-    assert eventually(step, UPGRADE_DEADLINE_S), f"{versions(trial)}\n{desk.job_log(NEXT_JOB)}"
+    assert eventually(step, RECOVERY_DEADLINE_S), f"{versions(trial)}\n{desk.job_log(NEXT_JOB)}"
     assert max(len(names) for names in away) <= 1, away
     assert len(set().union(*away)) > 1, "the actors were seen on their way"
     trial.publish(PRICES, keyed(bars(minutes)))

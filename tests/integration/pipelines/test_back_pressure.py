@@ -15,11 +15,7 @@ import pytest
 from tests.faulty_analyzers import fault_file
 from tests.integration.market import bar, keyed
 from tests.integration.pipelines.flow import flowing
-from tests.integration.pipelines.outcome import (
-    assert_all_there_once,
-    await_results,
-    stored,
-)
+from tests.integration.pipelines.outcome import assert_all_there_once, await_results, stored
 from tests.integration.trial import Trial
 from tests.integration.waiting import eventually
 from vnpulse.analysis import AnalysisRequest

@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 
 from tests.integration.pipelines.flow import flowing
-from tests.integration.pipelines.outcome import (
-    assert_all_there_once,
-)
+from tests.integration.pipelines.outcome import assert_all_there_once
 from tests.integration.trial import Driver, Trial
 from tests.integration.waiting import eventually
 from vnpulse.topics import TRIGGERS
