@@ -9,12 +9,18 @@ refusal by one broker is not a reason to ask it again with the same credentials.
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 from typing import Any
 
-from kafka.errors import KafkaConnectionError, SaslAuthenticationFailedError, UnsupportedSaslMechanismError
+from kafka.errors import (
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    SaslAuthenticationFailedError,
+    UnsupportedSaslMechanismError,
+)
 from kafka.net.compat import KafkaNetClient
-from kafka.net.inet import create_connection
+from kafka.net.inet import KafkaNetSocket, create_connection
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
@@ -50,7 +56,17 @@ class _LastWords:
 
 
 class _Tls(_LastWords, KafkaSSLTransport):
-    pass
+    async def handshake(self, timeout_at: float | None = None) -> None:
+        """kafka-python's own waits for ever where the network fails between two of its messages."""
+        while True:
+            try:
+                self._sock.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._net.wait_read(self._sock, timeout_at)
+            except ssl.SSLWantWriteError:
+                await self._net.wait_write(self._sock, timeout_at)
+            else:
+                return
 
 
 class _Plain(_LastWords, KafkaTCPTransport):
@@ -61,6 +77,22 @@ class _Plain(_LastWords, KafkaTCPTransport):
                 "this listener speaks TLS: set kafka.security.protocol to SSL or SASL_SSL"
             )
         return data, error
+
+
+class _Sockets(KafkaNetSocket):
+    """Closes what cannot be connected: kafka-python leaves one open socket a try to the garbage collector."""
+
+    SCHEMES = ("direct",)
+
+    async def sock_connect(
+        self, net: Any, sock: socket.socket, *arguments: Any, **named: Any
+    ) -> socket.socket:
+        try:
+            connected: socket.socket = await super().sock_connect(net, sock, *arguments, **named)
+        except BaseException:
+            sock.close()
+            raise
+        return connected
 
 
 class _Connections(KafkaConnectionManager):
@@ -76,7 +108,13 @@ class _Connections(KafkaConnectionManager):
 
     async def _build_transport(self, node: Any, timeout_at: float | None = None) -> KafkaTCPTransport:
         sock = await create_connection(
-            self._net, node.host, node.port, self.config["socket_options"], timeout_at=timeout_at
+            self._net,
+            node.host,
+            node.port,
+            self.config["socket_options"],
+            # Chosen among kafka-python's kinds of socket by its scheme, as its proxies are.
+            proxy_url=f"{_Sockets.SCHEMES[0]}:",
+            timeout_at=timeout_at,
         )
         try:
             if not self.ssl_enabled:
@@ -86,10 +124,14 @@ class _Connections(KafkaConnectionManager):
             sock.close()
             raise
         try:
-            await transport.handshake()
-        except OSError as error:
+            await transport.handshake(timeout_at)
+        except BaseException as error:
             transport.close()
-            raise _refusal_in((error,)) or KafkaConnectionError(f"TLS handshake failed: {error}") from error
+            if isinstance(error, OSError | KafkaTimeoutError):
+                raise _refusal_in((error,)) or KafkaConnectionError(
+                    f"TLS handshake failed: {error}"
+                ) from error
+            raise
         return transport
 
     async def _connect(self, node: Any, conn: Any, *arguments: Any, **named: Any) -> None:
