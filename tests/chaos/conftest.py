@@ -1,9 +1,7 @@
-"""One cluster of three brokers for all tests that kill some of them."""
+"""One cluster of three brokers for the tests that kill some of them, and a Ray with a node to lose."""
 
 from __future__ import annotations
 
-import gc
-import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +10,10 @@ from pathlib import Path
 import pytest
 from kafka import KafkaAdminClient
 
+from vnpulse.chaos.relay import Relay
 from vnpulse.embedded.kafka_cluster import KafkaCluster, KafkaClusterConfig
+from vnpulse.embedded.stack import EmbeddedConfig, EmbeddedStack
+from vnpulse.kafka.connection import client_options
 from vnpulse.kafka.settings import KafkaSettings
 
 
@@ -24,16 +25,6 @@ def cluster() -> Iterator[KafkaCluster]:
             yield cluster
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        gc.collect()  # here, where the warnings about those sockets are expected
-
-
-@pytest.fixture(scope="package")
-def silent_client() -> Iterator[None]:
-    logger = logging.getLogger("kafka")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    yield
-    logger.setLevel(level)
 
 
 @pytest.fixture(scope="package")
@@ -42,15 +33,33 @@ def kafka(cluster: KafkaCluster) -> KafkaSettings:
 
 
 @pytest.fixture(scope="package")
-def operator(cluster: KafkaCluster) -> Iterator[KafkaAdminClient]:
+def operator(kafka: KafkaSettings) -> Iterator[KafkaAdminClient]:
     """Kafka's own Admin API, for what only operators do."""
-    client = KafkaAdminClient(bootstrap_servers=list(cluster.bootstrap))
+    client = KafkaAdminClient(**client_options(kafka, "operator"))
     yield client
     client.close()
 
 
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """Sockets that a client left to the garbage collector go here, where their warnings are expected."""
-    yield
-    gc.collect()
+@pytest.fixture
+def two_nodes() -> Iterator[EmbeddedStack]:
+    """A Ray of its own: a head without a GPU, and a node that says it has one."""
+    folder = Path(tempfile.mkdtemp(prefix="vnp-"))
+    nodes: EmbeddedStack
+    try:
+        with Relay("gcs", lambda: nodes.listening_port("ray")) as relay:
+            nodes = EmbeddedStack(
+                EmbeddedConfig(
+                    state_dir=folder,
+                    with_kafka=False,
+                    with_mongo=False,
+                    with_ray_dashboard=False,
+                    ray_num_gpus=0,
+                    with_ray_worker=True,
+                    ray_worker_num_gpus=1,
+                    relays={"ray": relay.port},
+                )
+            )
+            with nodes:
+                yield nodes
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +16,8 @@ from tests.integration.pipelines.flow import flowing
 from tests.integration.pipelines.outcome import assert_all_there_once
 from tests.integration.trial import ROOT, StackUnderTest, Trial
 from tests.integration.waiting import eventually
-from vnpulse.chaos.relay import Relay
 from vnpulse.embedded.ray_head import ray_environment
-from vnpulse.embedded.stack import EmbeddedConfig, EmbeddedStack
+from vnpulse.embedded.stack import EmbeddedStack
 from vnpulse.store.status import StatusStore
 
 ANALYZERS = ("sentiment/0", "technical/0")
@@ -48,31 +45,6 @@ PLACEMENT = {
     # It is to see the loss, not to be part of it.
     "supervisor": {"resources": {"node:__internal_head__": 0.001}},
 }
-
-
-@pytest.fixture
-def two_nodes() -> Iterator[EmbeddedStack]:
-    """A Ray of its own: a head without a GPU, and a node that says it has one."""
-    folder = Path(tempfile.mkdtemp(prefix="vnp-"))
-    nodes: EmbeddedStack
-    try:
-        with Relay("gcs", lambda: nodes.listening_port("ray")) as relay:
-            nodes = EmbeddedStack(
-                EmbeddedConfig(
-                    state_dir=folder,
-                    with_kafka=False,
-                    with_mongo=False,
-                    with_ray_dashboard=False,
-                    ray_num_gpus=0,
-                    with_ray_worker=True,
-                    ray_worker_num_gpus=1,
-                    relays={"ray": relay.port},
-                )
-            )
-            with nodes:
-                yield nodes
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from kafka import KafkaAdminClient
 
 from tests.chaos.brokers import kill, leaders, revive
@@ -16,11 +15,6 @@ from vnpulse.embedded.kafka_cluster import KafkaCluster
 from vnpulse.kafka.admin import KafkaAdmin
 from vnpulse.store.bars import BarStore
 from vnpulse.topics import ALERTS, RESULTS
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.usefixtures("silent_client"),
-]
 
 SYMBOLS = ("ACB", "FPT", "HPG", "VCB", "VND", "VNINDEX")
 MINUTES = 60

@@ -22,13 +22,6 @@ from vnpulse.kafka.settings import KafkaSettings
 from vnpulse.kafka.tuning import ProducerTuning
 from vnpulse.topics import TopicChange, TopicSpec, plan
 
-# kafka-python leaves the socket of a connection that failed to the garbage collector, and the log
-# records of that failure, which pytest keeps, would hold it until the end of the session.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.usefixtures("silent_client"),
-]
-
 SPEC = TopicSpec(partitions=3, replication=3, retention_hours=1, compression="snappy")
 GROUP = "chaos-readers"
 BATCH = 50

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -107,4 +106,3 @@ def secured() -> Iterator[SecuredBroker]:
     finally:
         node.stop()
         shutil.rmtree(folder, ignore_errors=True)
-        gc.collect()
