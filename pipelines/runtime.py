@@ -24,7 +24,7 @@ from pipelines.versions import supervisor_version
 from pipelines.wiring import look_at, require_gpus
 from vnpulse.deployment import resolve
 from vnpulse.embedded.ray_head import ray_environment
-from vnpulse.errors import UserError, VnpulseError
+from vnpulse.errors import RayUnavailable, UserError, VnpulseError
 from vnpulse.settings import DEFAULT_CONFIG, Settings, load_settings
 from vnpulse.store.alerts import AlertStore
 from vnpulse.store.bars import BarStore
@@ -160,18 +160,26 @@ class _Driver:
 
     def follow(self, stopping: threading.Event) -> int:
         """Say what happens until everything has stopped; return the exit code."""
-        announced = asked = silent = False
+        announced = to_stop = asked = silent = False
         while True:
-            if stopping.wait(FOLLOW_PERIOD_S) and not asked:
-                asked = True
-                log.info("stopping")
-                self._ask_to_stop()
-            if asked:
+            if stopping.wait(FOLLOW_PERIOD_S):
                 stopping.clear()
+                if not to_stop:
+                    log.info("stopping")
+                to_stop = True
             try:
+                if to_stop and not asked:
+                    self._ask("stop")
+                    asked = True
                 progress = self._ask("progress", self._seen)
                 silent = False
+            except RayUnavailable as error:
+                if not silent:
+                    log.warning("%s; what runs goes on", error)
+                silent = True
+                continue
             except (ActorGone, TimeoutError) as error:
+                asked = to_stop
                 if asked and isinstance(error, ActorGone):
                     log.warning("the supervisor died while stopping; vnpulse status shows what is left")
                     return EXIT_FAILURE
@@ -191,12 +199,6 @@ class _Driver:
                 log.info("running: %s", ", ".join(progress["actors"]))
             if progress["finished"]:
                 return self._end(progress["unfinished"])
-
-    def _ask_to_stop(self) -> None:
-        try:
-            self._ask("stop")
-        except (ActorGone, TimeoutError) as error:
-            log.warning("%s does not answer: %s", self._name, error)
 
     def _end(self, unfinished: list[str]) -> int:
         if unfinished:
