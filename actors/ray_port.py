@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import ray
+from ray import ActorID
 from ray._private.state import state
 from ray.actor import ActorHandle
 from ray.core.generated.gcs_pb2 import ActorTableData  # type: ignore[attr-defined]
@@ -29,6 +30,7 @@ CONTROL_THREADS = 3
 """Threads of each actor for the supervisor's calls, beside those that others keep busy: one may be
 starting it while another asks how it is."""
 
+KILL_TIMEOUT_S = 10.0
 NAME_FREE_TIMEOUT_S = 30.0
 NAME_FREE_PERIOD_S = 0.1
 
@@ -91,8 +93,9 @@ class Place(NamedTuple):
 class ActorPort(Protocol):
     """Creating, calling and ending actors. Handles and pending calls are opaque.
 
-    ``create``, ``find``, ``names``, ``reserve`` and ``release`` ask Ray's head and wait for it: milliseconds,
-    and where it is silent a minute, after which they raise RayUnavailable. Everything else returns at once.
+    ``create``, ``find``, ``names``, ``reserve``, ``release`` and an actor's ``kill`` ask Ray's head and wait
+    for it: milliseconds, and where it is silent a minute at most, after which they raise RayUnavailable.
+    Everything else returns at once.
     """
 
     def create(self, spec: ActorSpec) -> Any:
@@ -133,7 +136,11 @@ class ActorPort(Protocol):
         """Return the answer, waiting for it. Raises TimeoutError, ActorGone, or the method's own error."""
 
     def kill(self, handle: Any) -> None:
-        """End the actor's process at once, without clean-up. Harmless if it is dead already."""
+        """End the actor's process at once, without clean-up. Harmless if it is dead already.
+
+        Raises RayUnavailable if the head has put another process in the place of the actor that asks: cut
+        off, that one takes everybody for dead, and what it asks for then Ray would do when it is back.
+        """
 
 
 @contextmanager
@@ -262,16 +269,43 @@ class RayPort:
             raise ActorGone(str(error).splitlines()[0]) from error
 
     def kill(self, handle: ActorHandle) -> None:
-        """End the actor's process at once, without clean-up. Harmless if it is dead already."""
+        """End the actor's process at once, without clean-up. Harmless if it is dead already.
+
+        Raises RayUnavailable: see ActorPort.
+        """
+        self._require_own_place()
         with suppress(RayError):  # it was dead
             ray.kill(handle, no_restart=True)
 
+    def _require_own_place(self) -> None:
+        """Raise RayUnavailable if this is an actor's process, and the head does not say that it still is."""
+        own = ray.get_runtime_context()
+        actor_id = own.get_actor_id()
+        if actor_id is None:
+            return
+        try:
+            process = self._questions.submit(_process_of, actor_id).result(KILL_TIMEOUT_S)
+        except TimeoutError:
+            raise RayUnavailable("Ray's head gives no answer") from None
+        if process != own.get_worker_id():
+            raise RayUnavailable("Ray has given this process up and made another in its place")
+
+
+def _known(actor_id: ActorID) -> ActorTableData:
+    """Return what the head knows of an actor. Ray's own `actors()` leaves out what it asks for."""
+    found: bytes | None = state._connect_and_get_accessor().get_actor_info(actor_id)
+    return ActorTableData.FromString(found or b"")
+
+
+def _process_of(actor_id: str) -> str:
+    """Return the worker that is this actor now, if the head knows one."""
+    worker: bytes = _known(ActorID.from_hex(actor_id)).address.worker_id
+    return worker.hex()
+
 
 def _place_of(handle: ActorHandle) -> Place:
-    # Ray's own `actors()` leaves out what an actor asks for.
-    found: bytes | None = state._connect_and_get_accessor().get_actor_info(handle._actor_id)
-    actor = ActorTableData.FromString(found or b"")
-    pending = found is not None and actor.state == ActorTableData.PENDING_CREATION
+    actor = _known(handle._actor_id)
+    pending = bool(actor.actor_id) and actor.state == ActorTableData.PENDING_CREATION
     # Where it waits for what others use it has the address of a node that could have it, without a process.
     return Place(not pending or bool(actor.address.worker_id), "GPU" in actor.required_resources)
 

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from actors.ray_port import ActorGone, ActorPort, ActorSpec, NameTaken
-from vnpulse.errors import VnpulseError
+from vnpulse.errors import RayUnavailable, VnpulseError
 
 log = logging.getLogger(__name__)
 
@@ -313,12 +313,12 @@ class Supervisor:
             actor.next_probe = now
             return
         if actor.purpose == _ATTACH:
+            actor.outdated = not actor.spec.shared and answer.get("version", "") != actor.spec.version
+            actor.on_gpu = bool(answer.get("gpus"))
             if not answer["alive"]:
                 # Made, and never started or ended since; calling start is harmless either way.
                 self._call(actor, _START, now)
                 return
-            actor.outdated = not actor.spec.shared and answer.get("version", "") != actor.spec.version
-            actor.on_gpu = bool(answer.get("gpus"))
             self._runs(actor, now)
         actor.health = answer
         if not answer["alive"]:
@@ -376,6 +376,9 @@ class Supervisor:
     def _kill(self, actor: _Managed) -> None:
         try:
             self._port.kill(actor.handle)
+        except RayUnavailable as error:
+            # Where it lives on it is found by its name, and asked again.
+            log.warning("%s is not killed: %s", actor.spec.name, error)
         except Exception:
             log.exception("killing %s", actor.spec.name)
 

@@ -61,8 +61,8 @@ def hosts(folder: Path) -> Iterator[dict[str, Host]]:
     key = make_network(folder)
     kinds = {
         "head": {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": STORAGE},
-        "spot": {"RAY_NODE_MARKET_TYPE": "spot"},
-        "gpu": {"RAY_OVERRIDE_RESOURCES": '{"GPU": 1}'},
+        "spot": {"RAY_NODE_MARKET_TYPE": "spot", "RAY_OVERRIDE_RESOURCES": '{"worker": 1}'},
+        "gpu": {"RAY_OVERRIDE_RESOURCES": '{"GPU": 1, "worker": 1}'},
     }
     made = {}
     for number, (name, extra) in enumerate(kinds.items(), start=10):
@@ -160,7 +160,7 @@ def placed(trial: Trial) -> Path:
         prices: {hosts: 3}
         analysis: {hosts: 2}
         aggregation: {hosts: 2, node_labels: {ray.io/market-type: "!spot"}}
-        supervisor: {node_labels: {ray.io/market-type: "!spot"}}
+        supervisor: {resources: {worker: 0.1}}
         technical: {num_gpus: 0.25}
         sentiment: {num_gpus: 0.25}
         """

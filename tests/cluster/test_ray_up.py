@@ -39,10 +39,13 @@ JOB, NEXT_JOB, FOLLOWING_JOB = "trial", "next", "following"
 SYMBOLS = [f"CL{i}" for i in range(12)]
 BEFORE, WORKER_LOST, UPGRADED = range(20), range(20, 50), range(50, 90)
 CUT_SHORT, CUT_LONG, HEAD_LOST = range(90, 110), range(110, 150), range(150, 180)
+SUPERVISOR_CUT_OFF = range(180, 220)
 """The minutes of the market that are published in each part of the way."""
 
 RECOVERY_DEADLINE_S = 500.0
 MOMENT_S = 4.0
+DESPAIR_S = 60.0
+"""A supervisor gives up who has not answered three probes of ten seconds."""
 
 
 def bars(minutes: Iterable[int]) -> list[PriceBar]:
@@ -122,7 +125,7 @@ def test_actors_are_where_the_settings_want_them(job: str, desk: Desk, hosts: di
     assert nodes_of("storage/", where, "stock_prices_raw") == {host.address for host in hosts.values()}
     assert nodes_of("technical/", where) == nodes_of("sentiment/", where) == {hosts["gpu"].address}
     assert nodes_of("aggregation/", where) == {hosts["head"].address, hosts["gpu"].address}
-    assert hosts["spot"].address not in nodes_of("supervisor/", where)
+    assert hosts["head"].address not in nodes_of("supervisor/", where)
 
 
 def nodes_of(kind: str, where: dict[str, str], topic: str = "") -> set[str]:
@@ -324,6 +327,36 @@ def test_the_head_dies_and_the_workers_work_on(
     assert eventually(lambda: "runs this version already" in desk.job_log(FOLLOWING_JOB))
     # Ray looks after jobs again when one is submitted or a log is asked for, and not before.
     assert eventually(lambda: desk.job_status(NEXT_JOB) == "FAILED")
+
+
+def test_a_supervisor_that_is_cut_off_is_replaced_and_kills_nobody_when_it_returns(
+    job: str, desk: Desk, trial: Trial, hosts: dict[str, Host]
+) -> None:
+    """Cut off, it takes all others for dead."""
+    before = desk.actors()
+    supervisor = next(r for name, r in before.items() if name.startswith("supervisor/"))
+    host = next(host for host in hosts.values() if host.address == supervisor.node)
+    first, rest = halves(SUPERVISOR_CUT_OFF)
+    second, third = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+    with unplugged(host):
+        trial.publish(PRICES, keyed(first))
+        assert eventually(
+            lambda: host.address not in {r.node for r in desk.actors().values()} and all_run(trial),
+            RECOVERY_DEADLINE_S,
+        )
+        assert before.keys() <= desk.actors().keys()
+        others = {name: r for name, r in desk.actors().items() if before.get(name) == r}
+        assert others
+        trial.publish(PRICES, keyed(second))
+        assert_nothing_lost(trial, first + second)
+        time.sleep(DESPAIR_S)  # is the fault itself
+        zombies = {r.pid for r in before.values() if r.node == host.address}
+        assert zombies <= host.processes()
+    trial.publish(PRICES, keyed(third))
+    assert eventually(lambda: not zombies & host.processes(), RECOVERY_DEADLINE_S)
+    assert eventually(lambda: host.address in desk.nodes(), RECOVERY_DEADLINE_S)
+    assert_nothing_lost(trial, bars(SUPERVISOR_CUT_OFF))
+    assert {name: r for name, r in desk.actors().items() if name in others} == others
 
 
 SEARCHES = {

@@ -8,6 +8,7 @@ from typing import Any
 
 from actors.ray_port import ActorGone, ActorSpec, NameTaken, Place
 from actors.supervisor import Supervisor
+from vnpulse.errors import RayUnavailable
 
 HEALTHY = {"alive": True, "error": ""}
 
@@ -52,6 +53,8 @@ class FakeRay:
         """Actors that no node has room for."""
         self.silent = False
         """Whether Ray's head answers no question."""
+        self.unkillable = False
+        """Whether the head has put another in the place of the supervisor that asks."""
 
     def _break(self, verb: str, name: str) -> None:
         if verb in self.broken.get(name, ()):
@@ -115,6 +118,8 @@ class FakeRay:
 
     def kill(self, handle: Process) -> None:
         self._break("kill", handle.name)
+        if self.unkillable:
+            raise RayUnavailable("Ray has given this process up")
         handle.alive = False
         self.killed.append(handle.name)
         self.log.append(f"kill {handle.name}")

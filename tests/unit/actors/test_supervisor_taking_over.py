@@ -30,6 +30,31 @@ def test_an_actor_that_was_made_and_never_started_is_started(ray: FakeRay) -> No
     assert ray.created == ["a"]
 
 
+def test_an_actor_of_another_version_that_had_ended_already_is_replaced(ray: FakeRay) -> None:
+    """Its supervisor died when it had finished its work and before it was ended."""
+    ray.create(consumer("a", version="1"))
+    ray.answers["a", "health"] = {"alive": False, "error": "", "version": "1"}
+    supervisor = supervise(ray, consumer("a", version="2"))
+    steps(ray, supervisor, 1)
+    ray.answers.clear()
+    steps(ray, supervisor, 10)
+    assert supervisor.all_running()
+    assert ray.processes["a"].version == "2"
+
+
+def test_who_could_not_be_killed_is_found_again_and_lives_on(ray: FakeRay) -> None:
+    """The supervisor was cut off: all that did not answer it are well."""
+    supervisor = running(ray, consumer("a"), consumer("b"))
+    ray.unkillable = True
+    ray.hanging = {("a", "health"), ("b", "health")}
+    steps(ray, supervisor, PROBE_TIMEOUT_S * (PROBES_FAILED_LIMIT + 2))
+    assert {row(supervisor, name)["restarts"] for name in ("a", "b")} == {1}
+    ray.hanging = set()
+    steps(ray, supervisor, PROBE_TIMEOUT_S * 2)
+    assert supervisor.all_running()
+    assert ray.created == ["a", "b"]
+
+
 def test_an_actor_found_hanging_is_replaced(ray: FakeRay) -> None:
     ray.create(consumer("a"))
     ray.hanging = {("a", "health")}
