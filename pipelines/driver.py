@@ -98,7 +98,7 @@ class Driver:
             if stopping.wait(FOLLOW_PERIOD_S):
                 stopping.clear()
                 if not to_stop:
-                    log.info("stopping")
+                    log.info("told to stop")
                 to_stop = True
             try:
                 if to_stop and not asked:
@@ -137,5 +137,4 @@ class Driver:
         if unfinished:
             log.warning("did not finish in time, its last batch will come again: %s", ", ".join(unfinished))
         self._port.kill(self._port.find(self._name))
-        log.info("stopped")
         return 0

@@ -56,19 +56,20 @@ class Outcome:
 def collect(sample: Sample, settings: Settings) -> Outcome:
     """Read what the store and the topics hold now; committed records only."""
     database = connect(settings.store)
-    bars = BarStore(database)
-    outcome = Outcome(
-        bars={
-            (symbol, interval): {
-                row[0]: tuple(row[1:6])
-                for row in bars.between(symbol, interval, sample.first_day, sample.last_day)
-            }
-            for symbol in sample.symbols
-            for interval in ("1m", "1d")
-        },
-        articles=NewsStore(database).ids_since(0) & sample.article_ids,
-        stored_alerts={alert.alert_id for alert in AlertStore(database).recent(0, MOST_ALERTS)},
-    )
+    with database.client:
+        bars = BarStore(database)
+        outcome = Outcome(
+            bars={
+                (symbol, interval): {
+                    row[0]: tuple(row[1:6])
+                    for row in bars.between(symbol, interval, sample.first_day, sample.last_day)
+                }
+                for symbol in sample.symbols
+                for interval in ("1m", "1d")
+            },
+            articles=NewsStore(database).ids_since(0) & sample.article_ids,
+            stored_alerts={alert.alert_id for alert in AlertStore(database).recent(0, MOST_ALERTS)},
+        )
     for value in _records(settings, RESULTS):
         result = msgspec.json.decode(value, type=AnalysisResult)
         about = result_key(result)
