@@ -8,9 +8,9 @@ import uuid
 from typing import Any
 
 from actors.ray_port import ActorGone, ActorSpec, RayPort
-from actors.supervisor_actor import SupervisorActor
+from actors.supervisor_actor import Planner, SupervisorActor
 from pipelines.kernels import compile_everywhere
-from pipelines.plan import PipelinePlanner, overlapping, supervisor_name
+from pipelines.plan import overlapping, supervisor_name
 from vnpulse.errors import RayUnavailable, UserError
 from vnpulse.settings import Settings
 from vnpulse.store.control import ControlStore
@@ -34,6 +34,7 @@ class Driver:
         version: str,
         control: ControlStore,
         port: RayPort,
+        planner: Planner,
     ) -> None:
         self._pipelines = pipelines
         self._settings = settings
@@ -43,6 +44,7 @@ class Driver:
         self._owner = uuid.uuid4().hex
         self._former_owner = ""
         self._port = port
+        self._planner = planner
         self._seen = 0
 
     def take_over(self) -> None:
@@ -72,7 +74,7 @@ class Driver:
         self._create()
 
     def _create(self) -> None:
-        arguments = (self._name, self._version, self._settings, PipelinePlanner(self._pipelines))
+        arguments = (self._name, self._version, self._settings, self._planner)
         placement = self._settings.placement.supervisor
         spec = ActorSpec(
             self._name,

@@ -15,9 +15,10 @@ from typing import NoReturn
 import ray
 
 from actors.ray_port import RayPort
+from actors.supervisor_actor import Planner
 from pipelines.driver import ANSWER_TIMEOUT_S, EXIT_FAILURE, Driver
 from pipelines.logs import configure_logging
-from pipelines.plan import WITH_ANALYZERS
+from pipelines.plan import WITH_ANALYZERS, PipelinePlanner
 from pipelines.versions import supervisor_version
 from pipelines.wiring import look_at, require_gpus
 from vnpulse.deployment import resolve
@@ -36,7 +37,7 @@ RAY_CONNECT_TIMEOUT_S = 10.0
 EXIT_USAGE = 2
 
 
-def main(*pipelines: str) -> NoReturn:
+def main(*pipelines: str, plan_by: type[PipelinePlanner] = PipelinePlanner) -> NoReturn:
     """Run ``pipelines`` until SIGTERM or SIGINT; exit 0 after a clean stop, 2 for a user's mistake."""
     parser = argparse.ArgumentParser(description=f"Run the pipelines: {', '.join(pipelines)}")
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="settings file (%(default)s)")
@@ -50,7 +51,7 @@ def main(*pipelines: str) -> NoReturn:
                 f"{arguments.config}: collection.enabled is false; `vnpulse collect` collects without it"
             )
         _keep_to_loopback(settings)
-        status = run(pipelines, settings)
+        status = run(pipelines, settings, plan_by(pipelines))
     except UserError as error:
         print(error, file=sys.stderr)
         status = EXIT_USAGE
@@ -60,7 +61,7 @@ def main(*pipelines: str) -> NoReturn:
     sys.exit(status)
 
 
-def run(pipelines: tuple[str, ...], settings: Settings) -> int:
+def run(pipelines: tuple[str, ...], settings: Settings, planner: Planner) -> int:
     """Run ``pipelines`` until told to stop; return the exit code. ``settings`` are resolved.
 
     The supervisor and its actors outlive this process: killed, it leaves them running, and the next
@@ -80,7 +81,7 @@ def run(pipelines: tuple[str, ...], settings: Settings) -> int:
     if set(pipelines).intersection(WITH_ANALYZERS):
         require_gpus(settings, port.answer(port.ask_gpus(), ANSWER_TIMEOUT_S))
     wanted = supervisor_version(settings, cluster.partitions)
-    driver = Driver(pipelines, settings, wanted, ControlStore(database), port)
+    driver = Driver(pipelines, settings, wanted, ControlStore(database), port, planner)
     driver.take_over()
     try:
         return driver.follow(stopping)

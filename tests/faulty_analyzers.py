@@ -95,8 +95,7 @@ class FaultyPlanner(PipelinePlanner):
 
 def run() -> None:
     """Be the driver."""
-    runtime.PipelinePlanner = FaultyPlanner  # type: ignore[misc]
-    runtime.main(*PIPELINES)
+    runtime.main(*PIPELINES, plan_by=FaultyPlanner)
 
 
 if __name__ == "__main__":

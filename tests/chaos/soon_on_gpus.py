@@ -26,8 +26,7 @@ class SoonPlanner(PipelinePlanner):
 
 def run() -> None:
     """Be the driver."""
-    runtime.PipelinePlanner = SoonPlanner  # type: ignore[misc]
-    runtime.main(*PIPELINES)
+    runtime.main(*PIPELINES, plan_by=SoonPlanner)
 
 
 if __name__ == "__main__":

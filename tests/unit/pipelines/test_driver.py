@@ -11,6 +11,7 @@ import pytest
 
 from actors.ray_port import ActorGone
 from pipelines.driver import EXIT_FAILURE, Driver
+from pipelines.plan import PipelinePlanner
 from vnpulse.errors import RayUnavailable
 from vnpulse.settings import Settings
 from vnpulse.store.control import ControlStore
@@ -56,7 +57,7 @@ def driver(ray: Supervised) -> Driver:
     nowhere: Any = {"control": None}
     port: Any = ray
     settings = Settings.model_validate({"embedded": {}})
-    return Driver(("storage",), settings, "1", ControlStore(nowhere), port)
+    return Driver(("storage",), settings, "1", ControlStore(nowhere), port, PipelinePlanner(("storage",)))
 
 
 SILENT = RayUnavailable("Ray's head gives no answer")
