@@ -1,4 +1,4 @@
-"""One cluster of three brokers for the tests that kill some of them, and a Ray with a node to lose."""
+"""One cluster of three brokers for the tests that kill some of them; a Ray with a node to lose."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def operator(kafka: KafkaSettings) -> Iterator[KafkaAdminClient]:
     client.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def two_nodes() -> Iterator[EmbeddedStack]:
     """A Ray of its own: a head without a GPU, and a node that says it has one."""
     folder = Path(tempfile.mkdtemp(prefix="vnp-"))

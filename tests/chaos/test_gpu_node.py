@@ -1,4 +1,4 @@
-"""The only GPU is lost while bars flow, and comes back; or another job has it, and gives it back."""
+"""Another job has the only GPU, and gives it back while bars flow; then its node is lost, and comes back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -47,7 +46,7 @@ PLACEMENT = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def other_job(two_nodes: EmbeddedStack) -> Iterator[subprocess.Popen[str]]:
     """Another job on that Ray, which has the GPU until its standard input is closed."""
     assert two_nodes.addresses is not None
@@ -64,11 +63,17 @@ def other_job(two_nodes: EmbeddedStack) -> Iterator[subprocess.Popen[str]]:
         yield job
 
 
-@pytest.fixture
-def on_two_nodes(two_nodes: EmbeddedStack, stack: StackUnderTest, tmp_path: Path) -> Iterator[Trial]:
-    """All pipelines on it, with the session's Kafka and store."""
+@pytest.fixture(scope="module")
+def on_two_nodes(
+    two_nodes: EmbeddedStack,
+    other_job: subprocess.Popen[str],
+    stack: StackUnderTest,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Trial]:
+    """All pipelines on it, with the session's Kafka and store; no GPU is to spare when they start."""
     assert two_nodes.addresses is not None
-    trial = Trial(replace(stack, ray_address=two_nodes.addresses.ray_address or ""), tmp_path)
+    on_it = replace(stack, ray_address=two_nodes.addresses.ray_address or "")
+    trial = Trial(on_it, tmp_path_factory.mktemp("trial"))
     try:
         trial.write_config(placement=PLACEMENT)
         trial.apply_topics()
@@ -94,6 +99,18 @@ def kill_the_node(nodes: EmbeddedStack) -> None:
     os.kill(raylet, signal.SIGKILL)
 
 
+def test_analyzers_get_the_gpu_that_another_job_gives_back(
+    other_job: subprocess.Popen[str], on_two_nodes: Trial
+) -> None:
+    trial = on_two_nodes
+    assert eventually(lambda: gpus(trial) == [[], []])
+    with flowing(trial, ["GC0", "GC1"]) as sent:
+        other_job.communicate()
+        assert eventually(lambda: gpus(trial) == [["0"], ["0"]])
+    assert_all_there_once(trial, sent)
+    assert trial.drivers[-1].log().count(IN_VAIN) == len(ANALYZERS)
+
+
 def test_analyzers_of_a_lost_gpu_go_on_on_cpus_and_back_when_it_returns(
     two_nodes: EmbeddedStack, on_two_nodes: Trial
 ) -> None:
@@ -108,15 +125,3 @@ def test_analyzers_of_a_lost_gpu_go_on_on_cpus_and_back_when_it_returns(
         assert eventually(lambda: gpus(trial) == [["0"], ["0"]])
     assert_all_there_once(trial, sent)
     assert trial.drivers[-1].log().count(LOST) == 1
-
-
-def test_analyzers_get_the_gpu_that_another_job_gives_back(
-    other_job: subprocess.Popen[str], on_two_nodes: Trial
-) -> None:
-    trial = on_two_nodes
-    assert eventually(lambda: gpus(trial) == [[], []])
-    with flowing(trial, ["GC0", "GC1"]) as sent:
-        other_job.communicate()
-        assert eventually(lambda: gpus(trial) == [["0"], ["0"]])
-    assert_all_there_once(trial, sent)
-    assert trial.drivers[-1].log().count(IN_VAIN) == len(ANALYZERS)
