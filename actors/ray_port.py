@@ -31,6 +31,8 @@ CONTROL_THREADS = 3
 starting it while another asks how it is."""
 
 KILL_TIMEOUT_S = 10.0
+"""For the head to say that an actor may kill: less than elsewhere, for who is not killed is found again."""
+
 NAME_FREE_TIMEOUT_S = 30.0
 NAME_FREE_PERIOD_S = 0.1
 

@@ -13,11 +13,12 @@ from vnpulse.embedded.stack import EmbeddedStack
 REFUSED = "Ray has given this process up and made another in its place"
 
 KILLS_WHEN_REPLACED = """
-import os, signal, sys, threading, time
+import os, signal, sys, threading
 from pathlib import Path
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.ray_port import ActorSpec, RayPort
+from tests.integration.waiting import eventually
 
 class Victim:
     def health(self):
@@ -34,8 +35,7 @@ class Killer:
 
     def kill_when_told(self):
         victim = self.port.find("victim")
-        while not (self.folder / "told").exists():
-            time.sleep(0.05)
+        eventually((self.folder / "told").exists)
         try:
             self.port.kill(victim)
             said = "killed"
@@ -43,12 +43,6 @@ class Killer:
             said = str(error)
         (self.folder / "writing").write_text(said)
         (self.folder / "writing").rename(self.folder / "said")
-
-def until(condition):
-    give_up_at = time.monotonic() + 60
-    while not (value := condition()) and time.monotonic() < give_up_at:
-        time.sleep(0.05)
-    return value
 
 address, raylet, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
 ray.init(address, namespace="given-up", log_to_driver=False, logging_level="ERROR")
@@ -67,7 +61,7 @@ def made_there():
         return made
     ray.kill(made)
 
-killer = until(made_there)
+killer = eventually(made_there)
 
 def is_here():
     try:
@@ -77,9 +71,9 @@ def is_here():
 
 os.kill(raylet, signal.SIGSTOP)
 try:
-    until(is_here)
+    eventually(is_here)
     (folder / "told").touch()
-    until((folder / "said").exists)
+    eventually((folder / "said").exists)
 finally:
     os.kill(raylet, signal.SIGCONT)
 print((folder / "said").read_text())

@@ -46,7 +46,7 @@ def test_sockets_that_were_refused_are_closed() -> None:
     before = open_sockets()
     with pytest.raises(KafkaError):
         KafkaAdminClient(kafka_client=Client, bootstrap_servers=[f"{host}:{port}"], bootstrap_timeout_ms=400)
-    assert open_sockets() == before
+    assert open_sockets() <= before
 
 
 @pytest.mark.usefixtures("uncollected")
@@ -62,4 +62,4 @@ def test_a_broker_that_is_silent_in_the_middle_of_a_handshake_is_given_up() -> N
         )
         assert not client.await_ready("bootstrap-0", timeout_ms=HANGS_MS)
         client.close()
-    assert open_sockets() == before
+    assert open_sockets() <= before
